@@ -1,0 +1,221 @@
+//! A hostile peer writes raw bytes; every act has its typed end.
+
+use super::*;
+use crate::message::{Last, PART};
+
+const BUDGET: Budget = Budget {
+    frames: 1000,
+    bytes: 64 << 20,
+};
+
+fn soon() -> Wait<'static> {
+    Wait {
+        deadline: Instant::now() + Duration::from_millis(200),
+        wake: None,
+    }
+}
+
+fn ends() -> (Link, OwnedFd) {
+    let (broker, runner) = pair().unwrap();
+    (Link::new(broker, BUDGET), runner)
+}
+
+fn raw(peer: &OwnedFd, bytes: &[u8]) {
+    rustix::net::send(peer, bytes, SendFlags::empty()).unwrap();
+}
+
+fn say(peer: &OwnedFd, seq: u32, message: &FromRunner) {
+    let mut frame = vec![0; MAX_FRAME];
+    let used = encode_frame(message, seq, &mut frame).unwrap();
+    raw(peer, &frame[..used]);
+}
+
+#[test]
+fn frames_arrive_in_order() {
+    let (mut link, peer) = ends();
+    say(&peer, 0, &FromRunner::Loaded);
+    say(&peer, 1, &FromRunner::Compiled { len: 7 });
+    assert_eq!(link.recv(soon()).unwrap(), FromRunner::Loaded);
+    assert_eq!(link.recv(soon()).unwrap(), FromRunner::Compiled { len: 7 });
+}
+
+#[test]
+fn a_closed_peer_is_told_apart_from_a_silent_one() {
+    let (mut link, peer) = ends();
+    let brief = Wait {
+        deadline: Instant::now() + Duration::from_millis(5),
+        wake: None,
+    };
+    assert!(matches!(link.recv(brief), Err(LinkError::TimedOut)));
+    drop(peer);
+    assert!(matches!(link.recv(soon()), Err(LinkError::Closed)));
+}
+
+#[test]
+fn a_wrong_header_ends_the_link_by_name() {
+    for (at, name) in [
+        (0, "magic"),
+        (4, "length"),
+        (8, "sequence number"),
+        (12, "flags"),
+    ] {
+        let (mut link, peer) = ends();
+        let mut frame = vec![0; MAX_FRAME];
+        let used = encode_frame(&FromRunner::Loaded, 0, &mut frame).unwrap();
+        frame[at] ^= 1;
+        raw(&peer, &frame[..used]);
+        match link.recv(soon()) {
+            Err(LinkError::BadHeader(what)) => assert_eq!(what, name),
+            other => panic!("{name}: {other:?}"),
+        }
+        assert!(
+            matches!(link.recv(soon()), Err(LinkError::Closed)),
+            "read on after {name}"
+        );
+    }
+}
+
+#[test]
+fn short_packets_are_refused() {
+    for len in 1..HEADER {
+        let (mut link, peer) = ends();
+        raw(&peer, &vec![0x47; len]);
+        assert!(
+            matches!(link.recv(soon()), Err(LinkError::BadHeader(_))),
+            "{len} bytes"
+        );
+    }
+}
+
+#[test]
+fn a_packet_over_the_frame_size_is_refused_by_its_true_length() {
+    let (mut link, peer) = ends();
+    raw(&peer, &vec![0; MAX_FRAME + 1]);
+    assert!(matches!(link.recv(soon()), Err(LinkError::TooBig(n)) if n == MAX_FRAME + 1));
+}
+
+#[test]
+fn a_flood_runs_out_of_budget() {
+    let (broker, peer) = pair().unwrap();
+    let mut link = Link::new(
+        broker,
+        Budget {
+            frames: 3,
+            bytes: 1 << 20,
+        },
+    );
+    for seq in 0..4 {
+        say(&peer, seq, &FromRunner::Loaded);
+    }
+    for _ in 0..3 {
+        link.recv(soon()).unwrap();
+    }
+    assert!(matches!(link.recv(soon()), Err(LinkError::OverBudget)));
+}
+
+#[test]
+fn a_final_frame_is_valid_in_any_state_and_ends_the_link() {
+    let (mut link, peer) = ends();
+    say(&peer, LAST_SEQ, &FromRunner::Last(Last::Panic));
+    say(&peer, 0, &FromRunner::Loaded);
+    assert_eq!(link.recv(soon()).unwrap(), FromRunner::Last(Last::Panic));
+    assert!(matches!(link.recv(soon()), Err(LinkError::Closed)));
+}
+
+#[test]
+fn final_words_need_the_final_number_and_the_number_needs_final_words() {
+    let (mut link, peer) = ends();
+    say(&peer, 0, &FromRunner::Last(Last::Panic));
+    assert!(matches!(link.recv(soon()), Err(LinkError::BadHeader(_))));
+    let (mut link, peer) = ends();
+    say(&peer, LAST_SEQ, &FromRunner::Loaded);
+    assert!(matches!(link.recv(soon()), Err(LinkError::BadHeader(_))));
+}
+
+#[test]
+fn parts_over_the_cap_end_before_the_buffer_grows() {
+    let (mut link, peer) = ends();
+    say(
+        &peer,
+        0,
+        &FromRunner::Part {
+            index: 1,
+            last: false,
+            bytes: vec![0; 1000],
+        },
+    );
+    say(
+        &peer,
+        1,
+        &FromRunner::Part {
+            index: 2,
+            last: true,
+            bytes: vec![0; 1000],
+        },
+    );
+    let whole = link.recv_parts(vec![0; 10], true, 1500, soon());
+    assert!(matches!(
+        whole,
+        Err(LinkError::BadState("a document over its cap"))
+    ));
+}
+
+#[test]
+fn parts_out_of_order_are_refused() {
+    let (mut link, peer) = ends();
+    say(
+        &peer,
+        0,
+        &FromRunner::Part {
+            index: 2,
+            last: true,
+            bytes: vec![0; 10],
+        },
+    );
+    let whole = link.recv_parts(vec![], true, PART, soon());
+    assert!(matches!(
+        whole,
+        Err(LinkError::BadState("a part out of order"))
+    ));
+}
+
+#[test]
+fn a_peer_that_does_not_read_costs_no_more_than_the_deadline() {
+    let (mut link, _peer) = ends();
+    let message = ToRunner::Part {
+        index: 1,
+        last: true,
+        bytes: vec![0; PART],
+    };
+    let begun = Instant::now();
+    let ended = (0..100).find_map(|_| link.send(&message, soon()).err());
+    assert!(matches!(ended, Some(LinkError::TimedOut)));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn the_number_after_the_last_ordinary_one_is_zero() {
+    assert_eq!(next_seq(LAST_SEQ - 1), 0);
+    assert_eq!(next_seq(7), 8);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_packet_makes_the_receiver_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 1..300)) {
+        let (mut link, peer) = ends();
+        raw(&peer, &bytes);
+        let _ = link.recv(soon());
+    }
+
+    #[test]
+    fn no_body_behind_a_right_header_makes_the_receiver_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+        let (mut link, peer) = ends();
+        let mut frame = Vec::new();
+        for word in [MAGIC, u32::try_from(body.len()).unwrap(), 0, 0] {
+            frame.extend_from_slice(&word.to_le_bytes());
+        }
+        frame.extend_from_slice(&body);
+        raw(&peer, &frame);
+        let _ = link.recv(soon());
+    }
+}

@@ -1,0 +1,357 @@
+//! The plan of one walled process as plain data: what gm-policy derives, the
+//! launcher and the runner put up, and the broker reads back.
+//!
+//! Only values: no parser, no proof and no system call lives here.
+
+use bincode::{Decode, Encode};
+
+/// Names engine, compiler and settings of the artifacts that `gm-run-wasm`
+/// loads. Part of the artifact cache's key: an artifact of another engine is
+/// never loaded.
+pub const ENGINE_ID: &str = "wasmer-7.4.2/cranelift-0.135.0/elf/baseline-x86_64/gm-2";
+
+/// The link to the broker, in every walled process.
+pub const FD_LINK: i32 = 3;
+/// In the compile process: the module to compile, sealed.
+pub const FD_MODULE: i32 = 4;
+/// In the compile process: the memfd of the broker that takes the artifact.
+pub const FD_OUTPUT: i32 = 5;
+/// In a runner with assets: one sealed memfd that holds them all.
+pub const FD_ASSETS: i32 = 5;
+/// The user and group id of a plugin inside its user namespace.
+pub const INNER_ID: u32 = 1000;
+/// The host name inside the UTS namespace.
+pub const HOSTNAME: &str = "plugin";
+/// Where the verified code lies in the plugin's mount tree.
+pub const CODE_PATH: &str = "/code";
+/// Where our own warm-up artifact lies in the plugin's mount tree.
+pub const WARM_PATH: &str = "/warm";
+/// Part of a WASM plugin's memory limit that the engine needs for itself, in
+/// bytes, besides 1.25 times the artifact (its copy is charged to the plugin).
+pub const WASM_RESERVE: u64 = 8 << 20;
+
+macro_rules! plain {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $ty:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+        #[cfg_attr(feature = "orders", derive(serde::Serialize, serde::Deserialize))]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+    };
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$fmeta:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[cfg_attr(feature = "orders", derive(serde::Serialize, serde::Deserialize))]
+        pub enum $name { $($(#[$fmeta])* $variant,)* }
+        impl $name {
+            /// Every value, in declaration order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            /// The stable name, as manifests, records and messages write it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+            /// The value of a stable name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == name)
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+plain! {
+    /// Which binary a walled process executes.
+    pub enum Engine {
+        /// `gm-run-wasm`: runs a WASM plugin from its compiled artifact.
+        Wasm = "wasm",
+        /// `gm-compile-wasm`: checks and compiles one module, then ends.
+        CompileWasm = "compile",
+    }
+}
+
+plain! {
+    /// A wall that must hold, as `wall/CONTROL` names it.
+    pub enum Control {
+        /// User namespace.
+        UserNs = "user-ns",
+        /// Process id namespace.
+        PidNs = "pid-ns",
+        /// Mount namespace.
+        MountNs = "mount-ns",
+        /// Network namespace.
+        NetNs = "net-ns",
+        /// System V and POSIX IPC namespace.
+        IpcNs = "ipc-ns",
+        /// Host name namespace.
+        UtsNs = "uts-ns",
+        /// A host uid of the plugin's own.
+        Uid = "uid",
+        /// No capability and no_new_privs.
+        Caps = "caps",
+        /// The cgroup's memory limit.
+        CgroupMemory = "cgroup-memory",
+        /// The cgroup's process limit.
+        CgroupPids = "cgroup-pids",
+        /// The cgroup's cpu limit.
+        CgroupCpu = "cgroup-cpu",
+        /// Landlock, all rights of the kernel's ABI handled.
+        Landlock = "landlock",
+        /// All seccomp layers.
+        Seccomp = "seccomp",
+        /// The mount tree, exactly.
+        Mounts = "mounts",
+        /// The descriptors, exactly; also resource limits.
+        Descriptors = "descriptors",
+    }
+}
+
+plain! {
+    /// How strong the isolation of a process is.
+    pub enum Level {
+        /// Landlock, seccomp, no capabilities, resource limits.
+        L2 = "L2",
+        /// L2 and all namespaces and a host uid that isn't 0.
+        L3 = "L3",
+        /// L3 and a uid of its own and cgroup memory, pids and cpu.
+        L4 = "L4",
+    }
+}
+
+plain! {
+    /// What the host calls in a plugin.
+    pub enum Hook {
+        /// Once, before any event.
+        Init = "init",
+        /// A commit was analysed.
+        OnCommitAnalyzed = "on_commit_analyzed",
+        /// Another plugin created an edge.
+        OnEdgeCreated = "on_edge_created",
+        /// Another plugin read a node.
+        OnNodeAccessed = "on_node_accessed",
+        /// Another plugin changed a node.
+        OnNodeUpdated = "on_node_updated",
+        /// Another plugin queried the graph.
+        OnGraphQuery = "on_graph_query",
+        /// Once, after the last event.
+        Shutdown = "shutdown",
+    }
+}
+
+plain! {
+    /// A host call that crosses the link. (`reply`, `fail`, `result` and
+    /// `asset_read` are answered inside the runner.)
+    pub enum HostOp {
+        /// One line for the plugin's log.
+        Log = "log",
+        /// A configuration value.
+        ConfigGet = "config_get",
+        /// A node of the graph.
+        NodeGet = "node_get",
+        /// Puts one node or a list.
+        NodePut = "node_put",
+        /// Queries nodes.
+        NodeQuery = "node_query",
+        /// An edge of the graph.
+        EdgeGet = "edge_get",
+        /// Puts one edge or a list.
+        EdgePut = "edge_put",
+        /// Queries edges.
+        EdgeQuery = "edge_query",
+        /// Emits a record.
+        EventEmit = "event_emit",
+    }
+}
+
+impl HostOp {
+    /// The manifest's `host_api` permission without which a module that
+    /// imports this call is refused.
+    #[must_use]
+    pub const fn permission(self) -> &'static str {
+        match self {
+            Self::Log => "log:write",
+            Self::ConfigGet => "config:read",
+            Self::NodeGet | Self::NodeQuery => "nodes:read",
+            Self::NodePut => "nodes:write",
+            Self::EdgeGet | Self::EdgeQuery => "edges:read",
+            Self::EdgePut => "edges:write",
+            Self::EventEmit => "events:emit",
+        }
+    }
+}
+
+/// A set of [`HostOp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct HostOps(u32);
+
+impl HostOps {
+    /// The set of nothing.
+    pub const NONE: Self = Self(0);
+
+    /// This set and `op`.
+    #[must_use]
+    pub const fn with(self, op: HostOp) -> Self {
+        Self(self.0 | 1 << op as u32)
+    }
+
+    /// Whether `op` is in the set.
+    #[must_use]
+    pub const fn has(self, op: HostOp) -> bool {
+        self.0 & (1 << op as u32) != 0
+    }
+}
+
+plain! {
+    /// One instruction of classic BPF, as in `struct sock_filter` of
+    /// linux/filter.h.
+    pub struct SockFilter {
+        /// Operation.
+        pub code: u16,
+        /// Jump if true.
+        pub jt: u8,
+        /// Jump if false.
+        pub jf: u8,
+        /// Operand.
+        pub k: u32,
+    }
+}
+
+plain! {
+    /// The four seccomp programs of a process. Index and order of
+    /// installation: soft (0), veto (3), loading (1), running (2).
+    pub struct Filters {
+        /// Layer 0: calls that a libc tries and can live without get an errno.
+        pub soft: Vec<SockFilter>,
+        /// Layer 1: what the loader needs.
+        pub loading: Vec<SockFilter>,
+        /// Layer 2: what the running plugin needs; installed last.
+        pub running: Vec<SockFilter>,
+        /// Layer 3: what kills at once, unreported.
+        pub veto: Vec<SockFilter>,
+    }
+}
+
+plain! {
+    /// Where a Landlock rule applies, in the plugin's own mount tree.
+    pub enum RulePath {
+        /// The verified code.
+        Code = "/code",
+    }
+}
+
+plain! {
+    /// One Landlock rule: what may be done beneath a path.
+    pub struct LandlockRule {
+        /// The path.
+        pub path: RulePath,
+        /// `LANDLOCK_ACCESS_FS_*` bits of linux/landlock.h.
+        pub rights: u64,
+    }
+}
+
+plain! {
+    /// Limits that the launcher puts round a process.
+    pub struct Limits {
+        /// The cgroup's memory limit in bytes: engine, heap, page tables, tmpfs.
+        pub memory_bytes: u64,
+        /// Most processes and threads.
+        pub pids: u32,
+        /// Share of one core, in percent.
+        pub cpu_percent: u32,
+        /// RLIMIT_FSIZE in bytes: the compile process's output cap, else 0.
+        pub file_bytes: u64,
+        /// RLIMIT_CPU in seconds for a one-shot process; 0 = none.
+        pub cpu_seconds: u64,
+    }
+}
+
+plain! {
+    /// A file of the package inside the assets' memfd.
+    pub struct Asset {
+        /// Package path.
+        pub path: String,
+        /// First byte.
+        pub offset: u64,
+        /// Length in bytes.
+        pub len: u64,
+    }
+}
+
+/// What the runner of a WASM plugin is told besides its walls.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WasmSetup {
+    /// Most bytes of linear memory and tables; a `grow` beyond it answers −1.
+    pub memory_bytes: u64,
+    /// Host calls that the grant gives.
+    pub host_ops: HostOps,
+    /// Hooks of the manifest; `init` and `shutdown` are called if exported.
+    pub hooks: Vec<Hook>,
+    /// Most bytes of a reply, a host call's argument or its result.
+    pub body_bytes: u32,
+    /// Files of the package.
+    pub assets: Vec<Asset>,
+}
+
+/// What the compile process is told besides its walls.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CompileSetup {
+    /// Host calls that the grant gives: the only imports that are accepted,
+    /// besides those which need no permission.
+    pub host_ops: HostOps,
+    /// Hooks that the manifest lists; each must be exported.
+    pub hooks: Vec<Hook>,
+    /// Most bytes of the artifact.
+    pub output_bytes: u64,
+}
+
+/// What one kind of engine is told.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Role {
+    /// For `gm-run-wasm`.
+    Wasm(WasmSetup),
+    /// For `gm-compile-wasm`.
+    Compile(CompileSetup),
+}
+
+/// The first frame of the broker: the walls that the process puts round
+/// itself, and its task.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Setup {
+    /// [`crate::PROTOCOL`].
+    pub protocol: u32,
+    /// Seccomp programs, proved equal to their profile.
+    pub filters: Filters,
+    /// The Landlock ABI that the plan was made for; the process refuses to go
+    /// on where the kernel offers less.
+    pub landlock_abi: u32,
+    /// Landlock rules; all rights of the ABI are handled, so that what no
+    /// rule names is denied.
+    pub landlock: Vec<LandlockRule>,
+    /// The task.
+    pub role: Role,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_as_values() {
+        for hook in Hook::ALL {
+            assert_eq!(Hook::from_name(hook.as_str()), Some(*hook));
+        }
+        assert_eq!(Control::from_name("seccomp"), Some(Control::Seccomp));
+        assert_eq!(Control::from_name("secomp"), None);
+    }
+
+    #[test]
+    fn a_set_of_host_calls_holds_what_was_put_in() {
+        let set = HostOps::NONE.with(HostOp::Log).with(HostOp::EdgePut);
+        assert!(set.has(HostOp::Log) && set.has(HostOp::EdgePut));
+        assert!(!set.has(HostOp::NodePut));
+    }
+}
