@@ -7,7 +7,8 @@
 //!
 //! No descriptor of an ipc-channel can be polled. So each order is announced
 //! by a [`Doorbell`] packet, with its descriptors, on an inherited
-//! `SOCK_SEQPACKET` socket, and each answer comes back the same way round.
+//! `SOCK_SEQPACKET` socket, and each answer comes back the same way round: the
+//! ipc message is sent first, then the packet.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,10 +26,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Control, Engine, Level, Limits};
 
-/// Descriptor of the doorbell socket in the launcher.
-pub const FD_DOORBELL: i32 = 3;
-/// Descriptor of the bootstrap pipe's reading end in the launcher.
-pub const FD_BOOTSTRAP: i32 = 4;
+/// Descriptor of the doorbell socket in the launcher. Standard input, since a
+/// descriptor can be put there without running code between fork and exec.
+pub const FD_DOORBELL: i32 = 0;
+/// Descriptor of the bootstrap pipe's reading end in the launcher (standard
+/// output's place).
+pub const FD_BOOTSTRAP: i32 = 1;
 /// The most descriptors of one packet.
 pub const MAX_FDS: usize = 8;
 
