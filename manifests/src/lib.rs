@@ -1,1 +1,43 @@
-//! To be written.
+//! What a plugin says about itself: text to checked values.
+//!
+//! Pure: nothing here opens a file, asks a clock or decides whom to trust. A
+//! value of these types is well formed and nothing more; that somebody vouches
+//! for it is the business of `mind-gpg`.
+#![forbid(unsafe_code)]
+
+mod code;
+mod digest;
+mod document;
+mod edit;
+mod fingerprint;
+mod host;
+mod id;
+mod kind;
+mod manifest;
+mod namespace;
+mod path;
+mod permissions;
+mod quantity;
+mod refusal;
+mod slot;
+mod statement;
+mod text;
+mod unfit;
+
+pub use code::Code;
+pub use digest::Digest;
+pub use document::Span;
+pub use edit::{fill_signature, prepare_for_signing};
+pub use fingerprint::Fingerprint;
+pub use host::HostPort;
+pub use id::PluginId;
+pub use kind::{Hook, Kind};
+pub use manifest::{API_VERSION, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest};
+pub use namespace::NamespacePattern;
+pub use path::{GrantPath, GrantRoot, PackagePath};
+pub use permissions::{ConfigPattern, Filesystem, HostPermission, Network, Permissions};
+pub use quantity::{Bytes, Millis, Percent};
+pub use refusal::Refusal;
+pub use statement::{ArtifactDigest, PLUGIN_STATEMENT, Statement, pae};
+pub use text::escape;
+pub use unfit::Unfit;
