@@ -5,12 +5,17 @@
 
 pub mod args;
 pub mod config;
+pub mod ending;
 pub mod gpg_verbs;
 pub mod graph;
 pub mod home;
+pub mod hub;
+pub mod logs;
 pub mod output;
 pub mod package;
 pub mod plugin_verbs;
 pub mod policy_verbs;
+pub mod records;
 pub mod registry;
 pub mod source;
+pub mod spawn;

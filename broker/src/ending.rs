@@ -1,0 +1,298 @@
+//! How a plugin's process ended: the one vocabulary for it, with its codes.
+//!
+//! The wait status and the group's counters decide; what the runner said last
+//! only adds detail.
+
+use gm_manifest::Code;
+use gm_protocol::message::Last;
+use gm_protocol::orders::{Collected, WaitStatus};
+use gm_protocol::plan::Control;
+
+/// Exit status of a runner that panicked.
+const PANIC_STATUS: i32 = 101;
+
+/// The stable names of endings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EndingKind {
+    /// `shutdown` was answered and the process ended with status 0.
+    Finished,
+    /// Its code said no where that ends it: `init`.
+    Failed,
+    /// Its code trapped.
+    Trapped,
+    /// It died of a signal or status that none of the others explain.
+    Crashed,
+    /// A deadline passed.
+    TimedOut,
+    /// The memory limit was reached.
+    OutOfMemory,
+    /// The process limit was reached.
+    TooManyProcesses,
+    /// A seccomp filter refused a call.
+    ForbiddenSyscall,
+    /// It broke the rules of the link.
+    ProtocolViolation,
+    /// It logged more than is bearable.
+    LogFlood,
+    /// It was revoked while it ran.
+    Revoked,
+    /// A wall was not what the plan says.
+    WallMissing,
+    /// The operator ended it.
+    KilledByOperator,
+}
+
+impl EndingKind {
+    /// The name in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Trapped => "trapped",
+            Self::Crashed => "crashed",
+            Self::TimedOut => "timed_out",
+            Self::OutOfMemory => "out_of_memory",
+            Self::TooManyProcesses => "too_many_processes",
+            Self::ForbiddenSyscall => "forbidden_syscall",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::LogFlood => "log_flood",
+            Self::Revoked => "revoked",
+            Self::WallMissing => "wall_missing",
+            Self::KilledByOperator => "killed_by_operator",
+        }
+    }
+
+    /// The exit code that it asks for.
+    #[must_use]
+    pub fn exit(self) -> u8 {
+        match self {
+            Self::Finished => 0,
+            Self::Failed | Self::Trapped | Self::Crashed | Self::KilledByOperator => 1,
+            Self::TimedOut
+            | Self::OutOfMemory
+            | Self::TooManyProcesses
+            | Self::ForbiddenSyscall
+            | Self::ProtocolViolation
+            | Self::LogFlood => 20,
+            Self::Revoked => Code::RevokedLocal.exit(),
+            Self::WallMissing => 30,
+        }
+    }
+
+    /// Whether a fresh process may be tried after it.
+    #[must_use]
+    pub const fn may_restart(self) -> bool {
+        matches!(self, Self::Failed | Self::Trapped | Self::Crashed)
+    }
+}
+
+/// A system call that a filter refused, as the runner reported it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenCall {
+    /// Number; `None` = not reported.
+    pub nr: Option<i32>,
+    /// Arguments.
+    pub args: [u64; 6],
+}
+
+/// How a plugin's process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What happened.
+    pub kind: EndingKind,
+    /// Which layer stopped it.
+    pub layer: Option<String>,
+    /// For people.
+    pub detail: Option<String>,
+    /// The call that a filter refused.
+    pub seccomp: Option<SeenCall>,
+    /// The signal it died of.
+    pub signal: Option<i32>,
+}
+
+/// Why the broker ended a process, before its status is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing: the process closed its end or died.
+    Gone,
+    /// `Stop` was sent after an answered `shutdown`.
+    Stopped,
+    /// A deadline passed.
+    Deadline,
+    /// A rule of the link was broken.
+    Link(String),
+    /// Too many log lines.
+    LogFlood,
+    /// A wall differs from the plan.
+    Wall(Control, String),
+    /// `init` answered an error.
+    InitFailed(String),
+    /// Revoked, disabled, unloaded or a second signal.
+    Operator(EndingKind),
+    /// The launcher is dead.
+    Launcher,
+}
+
+impl Ending {
+    /// An ending of this kind with nothing more to say.
+    #[must_use]
+    pub fn new(kind: EndingKind, layer: &str) -> Self {
+        Self {
+            kind,
+            layer: Some(layer.to_owned()),
+            detail: None,
+            seccomp: None,
+            signal: None,
+        }
+    }
+
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Joins what the broker knows, what the kernel says and what the runner
+    /// said last.
+    #[must_use]
+    pub fn judge(cause: &Cause, collected: Option<&Collected>, last: Option<Last>) -> Self {
+        match cause {
+            Cause::Deadline => Self::new(EndingKind::TimedOut, "deadline"),
+            Cause::LogFlood => Self::new(EndingKind::LogFlood, "log"),
+            Cause::Wall(control, why) => {
+                Self::new(EndingKind::WallMissing, control.as_str()).detail(why.clone())
+            }
+            Cause::InitFailed(why) => Self::new(EndingKind::Failed, "engine").detail(why.clone()),
+            Cause::Operator(EndingKind::Revoked) => Self::new(EndingKind::Revoked, "trust"),
+            Cause::Operator(kind) => Self::new(*kind, "operator"),
+            Cause::Launcher => Self::new(EndingKind::Crashed, "operator").detail("launcher"),
+            Cause::Link(why) => match collected {
+                // A process that the kernel ended in the middle of a frame.
+                Some(dead) if !dead.killed_by_us => Self::of_status(dead, last),
+                _ => Self::new(EndingKind::ProtocolViolation, "link").detail(why.clone()),
+            },
+            Cause::Stopped => match collected.map(|dead| dead.status) {
+                Some(WaitStatus::Exited(0)) => Self {
+                    layer: None,
+                    ..Self::new(EndingKind::Finished, "")
+                },
+                _ => collected.map_or_else(Self::unknown, |dead| Self::of_status(dead, last)),
+            },
+            Cause::Gone => collected.map_or_else(Self::unknown, |dead| Self::of_status(dead, last)),
+        }
+    }
+
+    fn unknown() -> Self {
+        Self::new(EndingKind::Crashed, "engine").detail("no status")
+    }
+
+    fn of_status(dead: &Collected, last: Option<Last>) -> Self {
+        if let Some(Last::Wall { control, errno }) = last {
+            let control = Control::ALL.get(usize::from(control)).copied();
+            let control = control.unwrap_or(Control::Seccomp);
+            let why = std::io::Error::from_raw_os_error(errno);
+            return Self::new(EndingKind::WallMissing, control.as_str()).detail(why.to_string());
+        }
+        match dead.status {
+            WaitStatus::Signaled(libc::SIGKILL) if dead.oom_kills > 0 => {
+                Self::new(EndingKind::OutOfMemory, "cgroup")
+            }
+            WaitStatus::Signaled(libc::SIGSYS) => Self::forbidden(last),
+            WaitStatus::Signaled(signal) => Self {
+                signal: Some(signal),
+                ..Self::crashed(dead, format!("signal {signal}"))
+            },
+            WaitStatus::Exited(status) => Self::of_exit(dead, status, last),
+        }
+    }
+
+    fn of_exit(dead: &Collected, status: i32, last: Option<Last>) -> Self {
+        match last {
+            Some(Last::Trap { refused_grow: true, class }) => {
+                Self::new(EndingKind::OutOfMemory, "engine").detail(class.as_str())
+            }
+            Some(Last::Trap { class, .. }) => {
+                Self::new(EndingKind::Trapped, "engine").detail(class.as_str())
+            }
+            Some(Last::Load) => {
+                Self::new(EndingKind::Failed, "engine").detail("the artifact could not be loaded")
+            }
+            Some(Last::Panic) if status == PANIC_STATUS => {
+                Self::new(EndingKind::Failed, "engine").detail("the runner panicked")
+            }
+            _ => Self::crashed(dead, format!("exit status {status}")),
+        }
+    }
+
+    fn crashed(dead: &Collected, detail: String) -> Self {
+        if dead.pids_refused > 0 {
+            return Self::new(EndingKind::TooManyProcesses, "cgroup").detail(detail);
+        }
+        Self::new(EndingKind::Crashed, "engine").detail(detail)
+    }
+
+    fn forbidden(last: Option<Last>) -> Self {
+        let seen = match last {
+            Some(Last::Forbidden { nr, args }) => SeenCall { nr: Some(nr), args },
+            _ => SeenCall { nr: None, args: [0; 6] },
+        };
+        Self {
+            seccomp: Some(seen),
+            signal: Some(libc::SIGSYS),
+            ..Self::new(EndingKind::ForbiddenSyscall, "seccomp")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gm_protocol::message::TrapClass;
+
+    fn dead(status: WaitStatus) -> Collected {
+        Collected {
+            status,
+            killed_by_us: false,
+            memory_peak: 0,
+            oom_kills: 0,
+            pids_refused: 0,
+            cpu_us: 0,
+            left: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_status_decides_and_the_last_words_only_name_the_call() {
+        let last = Some(Last::Forbidden { nr: 41, args: [2, 1, 0, 0, 0, 0] });
+        let killed = Ending::judge(&Cause::Gone, Some(&dead(WaitStatus::Signaled(31))), last);
+        assert_eq!(killed.kind, EndingKind::ForbiddenSyscall);
+        assert_eq!(killed.seccomp.unwrap().nr, Some(41));
+        // The same words without the status are only words.
+        let exited = Ending::judge(&Cause::Gone, Some(&dead(WaitStatus::Exited(3))), last);
+        assert_eq!(exited.kind, EndingKind::Crashed);
+    }
+
+    #[test]
+    fn a_kill_by_the_memory_limit_is_told_from_another_kill() {
+        let mut killed = dead(WaitStatus::Signaled(9));
+        assert_eq!(Ending::judge(&Cause::Gone, Some(&killed), None).kind, EndingKind::Crashed);
+        killed.oom_kills = 1;
+        let ending = Ending::judge(&Cause::Gone, Some(&killed), None);
+        assert_eq!((ending.kind, ending.layer.as_deref()), (EndingKind::OutOfMemory, Some("cgroup")));
+    }
+
+    #[test]
+    fn a_trap_after_a_refused_grow_is_out_of_memory() {
+        let last = Some(Last::Trap { class: TrapClass::Unreachable, refused_grow: true });
+        let ending = Ending::judge(&Cause::Gone, Some(&dead(WaitStatus::Exited(1))), last);
+        assert_eq!((ending.kind, ending.layer.as_deref()), (EndingKind::OutOfMemory, Some("engine")));
+    }
+
+    #[test]
+    fn finished_needs_status_0() {
+        let ended = |status| Ending::judge(&Cause::Stopped, Some(&dead(status)), None).kind;
+        assert_eq!(ended(WaitStatus::Exited(0)), EndingKind::Finished);
+        assert_eq!(ended(WaitStatus::Exited(1)), EndingKind::Crashed);
+        assert_eq!(Ending::judge(&Cause::Stopped, None, None).kind, EndingKind::Crashed);
+    }
+}

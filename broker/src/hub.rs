@@ -1,0 +1,334 @@
+//! Hands events to plugins: per plugin in order, one at a time, none twice.
+//!
+//! The walk of the repository waits while a plugin is far behind, so memory
+//! stays bounded. When the source is done, every queue is empty and nobody is
+//! in a call (a call may cause derived events), all are told to shut down.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use gm_protocol::plan::Hook;
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::ending::EndingKind;
+
+/// How many source events may wait for one plugin.
+const AHEAD: usize = 32;
+/// The deepest chain of derived events.
+pub const MAX_DEPTH: u8 = 4;
+
+/// One event for plugins.
+#[derive(Debug)]
+pub struct Event {
+    /// Which hook it calls.
+    pub hook: Hook,
+    /// Number of the source event that it is or that caused it, from 1.
+    pub seq: u64,
+    /// What it is about, such as a commit id; for records.
+    pub subject: Option<String>,
+    /// 0 for a source event, else one more than that of its cause.
+    pub depth: u8,
+    /// The document, JSON text.
+    pub document: Vec<u8>,
+}
+
+/// What a plugin's thread does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Call the hook; then say [`Hub::done`].
+    Event(Arc<Event>),
+    /// Call `shutdown`, then stop.
+    Shutdown {
+        /// The run was interrupted.
+        interrupted: bool,
+    },
+    /// End the process now, with this ending.
+    Kill(EndingKind),
+}
+
+#[derive(Debug)]
+struct Queue {
+    hooks: Vec<Hook>,
+    events: VecDeque<Arc<Event>>,
+    busy: bool,
+    alive: bool,
+    stop: Option<EndingKind>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queues: Vec<Queue>,
+    source_done: bool,
+    interrupted: bool,
+    /// Derived events that one source event has caused so far.
+    derived: (u64, u64),
+}
+
+/// The queues of all plugins of a run. A plugin is known by its index.
+#[derive(Debug)]
+pub struct Hub {
+    state: Mutex<State>,
+    changed: Condvar,
+    most_derived: u64,
+    /// One per plugin, readable once it is to be ended at once: ends a wait
+    /// on the link, where the condition variable does not reach.
+    wakes: Vec<OwnedFd>,
+}
+
+impl Hub {
+    /// A hub for plugins with these hooks. `most_derived` = most events that
+    /// one source event may cause in all.
+    pub fn new(hooks: Vec<Vec<Hook>>, most_derived: u64) -> std::io::Result<Self> {
+        let mut wakes = Vec::with_capacity(hooks.len());
+        let mut queues = Vec::with_capacity(hooks.len());
+        for hooks in hooks {
+            wakes.push(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+            queues.push(Queue { hooks, events: VecDeque::new(), busy: true, alive: true, stop: None });
+        }
+        Ok(Self {
+            state: Mutex::new(State { queues, ..State::default() }),
+            changed: Condvar::new(),
+            most_derived,
+            wakes,
+        })
+    }
+
+    /// Ends plugin `index` at once, whatever it does.
+    pub fn stop(&self, index: usize, ending: EndingKind) {
+        let mut state = self.lock();
+        if let Some(queue) = state.queues.get_mut(index) {
+            queue.stop.get_or_insert(ending);
+        }
+        if let Some(wake) = self.wakes.get(index) {
+            // Only a counter at its maximum refuses, and then it is readable.
+            let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
+        }
+        self.changed.notify_all();
+    }
+
+    /// Ends every plugin at once.
+    pub fn stop_all(&self, ending: EndingKind) {
+        for index in 0..self.wakes.len() {
+            self.stop(index, ending);
+        }
+    }
+
+    /// How plugin `index` is to be ended, if it is.
+    #[must_use]
+    pub fn stop_of(&self, index: usize) -> Option<EndingKind> {
+        self.lock().queues.get(index).and_then(|queue| queue.stop)
+    }
+
+    /// Readable once plugin `index` is to be ended at once.
+    #[must_use]
+    pub fn wake(&self, index: usize) -> Option<BorrowedFd<'_>> {
+        self.wakes.get(index).map(AsFd::as_fd)
+    }
+
+    /// Gives a source event to every plugin that hooks it; waits while one of
+    /// them is too far behind. False = nobody is left, or the run is
+    /// interrupted: stop the source.
+    pub fn push(&self, event: Event) -> bool {
+        let event = Arc::new(event);
+        let mut state = self.lock();
+        loop {
+            if state.interrupted || !state.queues.iter().any(|queue| queue.alive) {
+                return false;
+            }
+            let full = |queue: &Queue| queue.wants(event.hook) && queue.events.len() >= AHEAD;
+            if !state.queues.iter().any(full) {
+                break;
+            }
+            state = self.wait(state);
+        }
+        for queue in state.queues.iter_mut().filter(|queue| queue.wants(event.hook)) {
+            queue.events.push_back(Arc::clone(&event));
+        }
+        self.changed.notify_all();
+        true
+    }
+
+    /// Gives derived events to every other plugin that hooks them. False = one
+    /// source event has caused too many; what is over is dropped.
+    pub fn push_derived(&self, by: usize, events: Vec<Event>) -> bool {
+        let mut state = self.lock();
+        for event in events {
+            if state.derived.0 != event.seq {
+                state.derived = (event.seq, 0);
+            }
+            if state.derived.1 >= self.most_derived {
+                return false;
+            }
+            let event = Arc::new(event);
+            let mut wanted = false;
+            for (index, queue) in state.queues.iter_mut().enumerate() {
+                if index != by && queue.wants(event.hook) {
+                    queue.events.push_back(Arc::clone(&event));
+                    wanted = true;
+                }
+            }
+            state.derived.1 += u64::from(wanted);
+        }
+        self.changed.notify_all();
+        true
+    }
+
+    /// Whether another plugin that lives hooks `hook`: else a derived event
+    /// need not be made at all.
+    #[must_use]
+    pub fn wanted(&self, by: usize, hook: Hook) -> bool {
+        let state = self.lock();
+        let mut others = state.queues.iter().enumerate().filter(|(index, _)| *index != by);
+        others.any(|(_, queue)| queue.wants(hook))
+    }
+
+    /// Waits for what plugin `index` does next.
+    #[must_use]
+    pub fn next(&self, index: usize) -> Next {
+        let mut state = self.lock();
+        if let Some(queue) = state.queues.get_mut(index) {
+            queue.busy = false;
+        }
+        self.changed.notify_all();
+        loop {
+            if let Some(ending) = state.queues.get(index).and_then(|queue| queue.stop) {
+                return Next::Kill(ending);
+            }
+            if state.interrupted {
+                return Next::Shutdown { interrupted: true };
+            }
+            if let Some(queue) = state.queues.get_mut(index)
+                && let Some(event) = queue.events.pop_front()
+            {
+                queue.busy = true;
+                self.changed.notify_all();
+                return Next::Event(event);
+            }
+            if state.is_quiet() {
+                return Next::Shutdown { interrupted: false };
+            }
+            state = self.wait(state);
+        }
+    }
+
+    /// Plugin `index` takes no more events.
+    pub fn leave(&self, index: usize) {
+        let mut state = self.lock();
+        if let Some(queue) = state.queues.get_mut(index) {
+            queue.alive = false;
+            queue.busy = false;
+            queue.events.clear();
+        }
+        self.changed.notify_all();
+    }
+
+    /// The source has no more events.
+    pub fn source_done(&self) {
+        self.lock().source_done = true;
+        self.changed.notify_all();
+    }
+
+    /// No new event for anybody; plugins are shut down.
+    pub fn interrupt(&self) {
+        self.lock().interrupted = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether [`Hub::interrupt`] was called.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.lock().interrupted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn wants(&self, hook: Hook) -> bool {
+        self.alive && self.hooks.contains(&hook)
+    }
+}
+
+impl State {
+    fn is_quiet(&self) -> bool {
+        self.source_done && self.queues.iter().all(|queue| !queue.busy && queue.events.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(hook: Hook, seq: u64) -> Event {
+        Event { hook, seq, subject: None, depth: 0, document: b"{}".to_vec() }
+    }
+
+    fn seq_of(next: Next) -> u64 {
+        match next {
+            Next::Event(event) => event.seq,
+            other => panic!("told {other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_plugin_gets_its_events_in_order_then_is_told_to_shut_down() {
+        let hub = Hub::new(vec![vec![Hook::OnCommitAnalyzed], vec![]], 10).unwrap();
+        assert!(hub.push(event(Hook::OnCommitAnalyzed, 1)));
+        assert!(hub.push(event(Hook::OnCommitAnalyzed, 2)));
+        hub.source_done();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(seq_of(hub.next(0)), 1);
+                assert_eq!(seq_of(hub.next(0)), 2);
+                assert!(matches!(hub.next(0), Next::Shutdown { interrupted: false }));
+            });
+            assert!(matches!(hub.next(1), Next::Shutdown { interrupted: false }));
+        });
+    }
+
+    #[test]
+    fn nobody_is_shut_down_while_a_call_may_still_cause_events() {
+        let hub = Hub::new(vec![vec![Hook::OnCommitAnalyzed], vec![Hook::OnEdgeCreated]], 10).unwrap();
+        hub.push(event(Hook::OnCommitAnalyzed, 1));
+        hub.source_done();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| seq_of(hub.next(1)));
+            assert_eq!(seq_of(hub.next(0)), 1);
+            assert!(hub.push_derived(0, vec![event(Hook::OnEdgeCreated, 1)]));
+            assert_eq!(other.join().unwrap(), 1);
+        });
+    }
+
+    #[test]
+    fn a_source_event_causes_no_more_than_its_share() {
+        let hub = Hub::new(vec![vec![], vec![Hook::OnEdgeCreated]], 2).unwrap();
+        let three = (0..3).map(|_| event(Hook::OnEdgeCreated, 1)).collect();
+        assert!(!hub.push_derived(0, three));
+    }
+
+    #[test]
+    fn a_stop_reaches_a_plugin_that_waits_and_one_that_is_in_a_call() {
+        let hub = Hub::new(vec![vec![]], 10).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| hub.next(0));
+            hub.stop(0, EndingKind::Revoked);
+            assert!(matches!(waiting.join().unwrap(), Next::Kill(EndingKind::Revoked)));
+        });
+        let mut wakes = [rustix::event::PollFd::new(&hub.wakes[0], rustix::event::PollFlags::IN)];
+        assert_eq!(rustix::event::poll(&mut wakes, None), Ok(1));
+    }
+
+    #[test]
+    fn a_plugin_that_left_holds_nobody_up() {
+        let hub = Hub::new(vec![vec![Hook::OnCommitAnalyzed]], 10).unwrap();
+        hub.leave(0);
+        assert!(!hub.push(event(Hook::OnCommitAnalyzed, 1)));
+    }
+}

@@ -1,0 +1,220 @@
+//! The records of a run: one JSON object each, to `logs/broker.jsonl` and, as
+//! the caller asked, to stdout as JSON or for people.
+//!
+//! Text that comes from a plugin is escaped by the output, never trusted.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use crate::ending::{Ending, EndingKind};
+use crate::logs::LogFile;
+use crate::output::Output;
+
+/// Whose record it is.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Plugin id.
+    pub id: String,
+    /// Version.
+    pub version: String,
+    /// `wasm`.
+    pub kind: &'static str,
+}
+
+/// Which records the caller wants on stdout.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Not the `reply` records.
+    pub no_replies: bool,
+    /// Also the `log` records.
+    pub logs: bool,
+}
+
+/// Where records go. Shared by all threads of a run.
+pub struct Recorder<'a> {
+    sinks: Mutex<Sinks<'a>>,
+    wanted: Wanted,
+}
+
+struct Sinks<'a> {
+    output: &'a mut Output,
+    journal: LogFile,
+}
+
+impl<'a> Recorder<'a> {
+    /// Records go to `journal` and, as `wanted`, to `output`.
+    #[must_use]
+    pub fn new(output: &'a mut Output, journal: LogFile, wanted: Wanted) -> Self {
+        Self { sinks: Mutex::new(Sinks { output, journal }), wanted }
+    }
+
+    /// A record of the run itself.
+    pub fn run(&self, event: &str, fields: Value) {
+        self.write(&record(event, None, fields));
+    }
+
+    /// A record about one plugin.
+    pub fn plugin(&self, source: &Source, event: &str, fields: Value) {
+        if event == "reply" && self.wanted.no_replies {
+            return;
+        }
+        self.write(&record(event, Some(source), fields));
+    }
+
+    /// A `log` record: to the plugin's own log, and to stdout if wanted.
+    pub fn log(&self, source: &Source, log: &mut LogFile, fields: Value) {
+        let record = record("log", Some(source), fields);
+        log.line(&record.to_string());
+        if self.wanted.logs {
+            let mut sinks = self.lock();
+            sinks.output.record(&record);
+            let text = record.get("text").and_then(Value::as_str).unwrap_or_default();
+            sinks.output.note(&format!("{} │ {text}", source.id));
+        }
+    }
+
+    /// A refusal, in both forms; gives its exit code.
+    pub fn refused(&self, refusal: &gm_manifest::Refusal) -> u8 {
+        let mut sinks = self.lock();
+        let exit = sinks.output.refused(refusal);
+        let fields = json!({"exit": exit, "code": refusal.code.to_string(), "detail": refusal.detail});
+        let mut line = record("refused", None, fields);
+        line.insert("plugin".into(), json!(refusal.plugin));
+        line.insert("version".into(), json!(refusal.version));
+        let line = Value::Object(line).to_string();
+        sinks.journal.line(&line);
+        exit
+    }
+
+    /// Says something to people only.
+    pub fn say(&self, say: impl FnOnce(&mut Output)) {
+        say(self.lock().output);
+    }
+
+    /// Whether nobody reads the results any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().output.is_closed()
+    }
+
+    fn write(&self, record: &Map<String, Value>) {
+        let mut sinks = self.lock();
+        sinks.output.record(record);
+        if let Ok(line) = serde_json::to_string(record) {
+            sinks.journal.line(&line);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sinks<'a>> {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn record(event: &str, source: Option<&Source>, fields: Value) -> Map<String, Value> {
+    let mut record = Map::new();
+    record.insert("schema".into(), json!("gm.run/1"));
+    record.insert("at".into(), json!(now()));
+    record.insert("event".into(), json!(event));
+    if let Some(source) = source {
+        record.insert("plugin".into(), json!(source.id));
+        record.insert("version".into(), json!(source.version));
+        record.insert("kind".into(), json!(source.kind));
+    }
+    if let Value::Object(fields) = fields {
+        record.extend(fields);
+    }
+    record
+}
+
+/// RFC 3339 in UTC with microseconds, always six digits.
+#[must_use]
+pub fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+/// What a plugin's life came to, besides its ending.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Hook calls that were answered.
+    pub calls: u64,
+    /// Of them, those answered with an error.
+    pub errors: u64,
+    /// The hook that was open at the end.
+    pub at_hook: Option<&'static str>,
+    /// The event that was open at the end.
+    pub at_seq: Option<u64>,
+    /// Processor time of its group in microseconds.
+    pub cpu_us: u64,
+    /// Peak of its group's memory in bytes.
+    pub memory_peak: u64,
+    /// Life of the process in microseconds.
+    pub wall_us: u64,
+}
+
+/// The limit that an ending is about: as text, what was reached, and where the
+/// manifest says it.
+#[derive(Debug, Clone, Default)]
+pub struct Reached {
+    /// Text of the limit.
+    pub limit: Option<String>,
+    /// What was reached, in the limit's base unit.
+    pub peak: Option<String>,
+    /// Line of the manifest.
+    pub manifest_line: Option<u32>,
+}
+
+/// The fields of an `ended` record.
+#[must_use]
+pub fn ended(ending: &Ending, tally: &Tally, reached: &Reached, restart: Option<(u64, u32)>) -> Value {
+    json!({
+        "ending": ending.kind.as_str(),
+        "exit": ending.kind.exit(),
+        "limit": reached.limit,
+        "peak": reached.peak,
+        "layer": ending.layer,
+        "calls": tally.calls,
+        "errors": tally.errors,
+        "cpu_us": tally.cpu_us,
+        "wall_us": tally.wall_us,
+        "memory_peak_bytes": tally.memory_peak,
+        "seccomp": ending.seccomp.as_ref().map(|seen| json!({
+            "nr": seen.nr,
+            "call": seen.nr.and_then(gm_policy_name),
+            "args": seen.args,
+        })),
+        "signal": ending.signal,
+        "detail": ending.detail,
+        "manifest_line": reached.manifest_line,
+        "restart": restart.map(|(after_ms, attempt)| json!({"after_ms": after_ms, "attempt": attempt})),
+        "at_hook": tally.at_hook,
+        "at_seq": tally.at_seq,
+    })
+}
+
+/// An ending in words for the person who must act.
+#[must_use]
+pub fn ending_for_people(source: &Source, ending: &Ending, tally: &Tally, reached: &Reached) -> String {
+    let id = &source.id;
+    let line = reached.manifest_line.map(|line| format!(", manifest line {line}")).unwrap_or_default();
+    let limit = reached.limit.as_deref().unwrap_or("its limit");
+    let layer = ending.layer.as_deref().unwrap_or("-");
+    let during = tally.at_hook.map(|hook| format!(" during {hook}")).unwrap_or_default();
+    let detail = ending.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    match ending.kind {
+        EndingKind::Finished => format!("{id} │ finished, {} calls, {} errors", tally.calls, tally.errors),
+        EndingKind::TimedOut => format!("{id} │ stopped{during}: over time_limit {limit}{line}; raise permissions.time_limit, or do less in one call"),
+        EndingKind::OutOfMemory => format!("{id} │ stopped{during}: over memory_limit {limit}{line} (seen by {layer}); raise permissions.memory_limit, or keep less"),
+        EndingKind::ForbiddenSyscall => {
+            let call = ending.seccomp.as_ref().and_then(|seen| seen.nr).map_or_else(
+                || "a call that was not reported".to_owned(),
+                |nr| gm_policy_name(nr).map_or_else(|| format!("call {nr}"), str::to_owned),
+            );
+            format!("{id} │ stopped{during}: {call} is forbidden by its seccomp profile; see gm-broker policy show {id}")
+        }
+        kind => format!("{id} │ {}{during} (layer {layer}){detail}", kind.as_str()),
+    }
+}
+
+fn gm_policy_name(nr: i32) -> Option<&'static str> {
+    u32::try_from(nr).ok().and_then(gm_policy::call_name)
+}
