@@ -1,1 +1,27 @@
-//! To be written.
+//! What a plugin may do: from a manifest to walls as data, each line with its
+//! reason, and the proof that the compiled filters are those walls and no others.
+//!
+//! Pure: it installs nothing, opens no file and starts no process.
+#![forbid(unsafe_code)]
+
+mod cbpf;
+mod disassemble;
+mod grant;
+mod lower;
+mod mtbdd;
+mod operator;
+mod prove;
+mod spec;
+mod syscalls;
+mod theorems;
+
+pub use cbpf::{Program, ProgramError, SeccompData};
+pub use disassemble::disassemble;
+pub use grant::{Because, Source};
+pub use operator::{Ceilings, Grants, Operator, PluginRules, Told};
+pub use prove::{ProofError, Witness};
+pub use spec::{
+    Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When, Width,
+};
+pub use syscalls::{Arch, Sysno, name_of, width_of};
+pub use theorems::Theorem;
