@@ -116,6 +116,8 @@ pub struct Ending {
 pub enum Cause {
     /// Nothing: the process closed its end or died.
     Gone,
+    /// Somebody rang; whoever waited asks who, and says so in its place.
+    Woken,
     /// `Stop` was sent after an answered `shutdown`.
     Stopped,
     /// A deadline passed.
@@ -163,6 +165,7 @@ impl Ending {
                 Self::new(EndingKind::WallMissing, control.as_str()).detail(why.clone())
             }
             Cause::InitFailed(why) => Self::new(EndingKind::Failed, "engine").detail(why.clone()),
+            Cause::Woken => Self::new(EndingKind::KilledByOperator, "operator"),
             Cause::Operator(EndingKind::Revoked) => Self::new(EndingKind::Revoked, "trust"),
             Cause::Operator(kind) => Self::new(*kind, "operator"),
             Cause::Launcher => Self::new(EndingKind::Crashed, "operator").detail("launcher"),

@@ -19,3 +19,7 @@ pub mod records;
 pub mod registry;
 pub mod source;
 pub mod spawn;
+pub mod compile;
+pub mod expect;
+pub mod instance;
+pub mod process;
