@@ -61,7 +61,12 @@ pub enum FromRunner {
     Report(Report),
     /// The code is loaded and the last filter is up; no plugin code has run
     /// before this filter.
-    Loaded,
+    Loaded {
+        /// The module exports `init`.
+        init: bool,
+        /// The module exports `shutdown`.
+        shutdown: bool,
+    },
     /// The compile process is done; the artifact lies in the output memfd.
     Compiled {
         /// Its length in bytes.

@@ -3,6 +3,10 @@
 use super::*;
 use crate::message::{Last, PART};
 
+const LOADED: FromRunner = FromRunner::Loaded {
+    init: true,
+    shutdown: false,
+};
 const BUDGET: Budget = Budget {
     frames: 1000,
     bytes: 64 << 20,
@@ -33,9 +37,9 @@ fn say(peer: &OwnedFd, seq: u32, message: &FromRunner) {
 #[test]
 fn frames_arrive_in_order() {
     let (mut link, peer) = ends();
-    say(&peer, 0, &FromRunner::Loaded);
+    say(&peer, 0, &LOADED);
     say(&peer, 1, &FromRunner::Compiled { len: 7 });
-    assert_eq!(link.recv(soon()).unwrap(), FromRunner::Loaded);
+    assert_eq!(link.recv(soon()).unwrap(), LOADED);
     assert_eq!(link.recv(soon()).unwrap(), FromRunner::Compiled { len: 7 });
 }
 
@@ -61,7 +65,7 @@ fn a_wrong_header_ends_the_link_by_name() {
     ] {
         let (mut link, peer) = ends();
         let mut frame = vec![0; MAX_FRAME];
-        let used = encode_frame(&FromRunner::Loaded, 0, &mut frame).unwrap();
+        let used = encode_frame(&LOADED, 0, &mut frame).unwrap();
         frame[at] ^= 1;
         raw(&peer, &frame[..used]);
         match link.recv(soon()) {
@@ -105,7 +109,7 @@ fn a_flood_runs_out_of_budget() {
         },
     );
     for seq in 0..4 {
-        say(&peer, seq, &FromRunner::Loaded);
+        say(&peer, seq, &LOADED);
     }
     for _ in 0..3 {
         link.recv(soon()).unwrap();
@@ -117,7 +121,7 @@ fn a_flood_runs_out_of_budget() {
 fn a_final_frame_is_valid_in_any_state_and_ends_the_link() {
     let (mut link, peer) = ends();
     say(&peer, LAST_SEQ, &FromRunner::Last(Last::Panic));
-    say(&peer, 0, &FromRunner::Loaded);
+    say(&peer, 0, &LOADED);
     assert_eq!(link.recv(soon()).unwrap(), FromRunner::Last(Last::Panic));
     assert!(matches!(link.recv(soon()), Err(LinkError::Closed)));
 }
@@ -128,7 +132,7 @@ fn final_words_need_the_final_number_and_the_number_needs_final_words() {
     say(&peer, 0, &FromRunner::Last(Last::Panic));
     assert!(matches!(link.recv(soon()), Err(LinkError::BadHeader(_))));
     let (mut link, peer) = ends();
-    say(&peer, LAST_SEQ, &FromRunner::Loaded);
+    say(&peer, LAST_SEQ, &LOADED);
     assert!(matches!(link.recv(soon()), Err(LinkError::BadHeader(_))));
 }
 
