@@ -5,17 +5,22 @@
 #![forbid(unsafe_code)]
 
 mod cbpf;
+mod compiled;
 mod disassemble;
 mod grant;
+#[cfg(test)]
+mod ladder;
 mod lower;
 mod mtbdd;
 mod operator;
+mod profile_file;
 mod prove;
 mod spec;
 mod syscalls;
 mod theorems;
 
 pub use cbpf::{Program, ProgramError, SeccompData};
+pub use compiled::{CompileError, Compiled, Layer};
 pub use disassemble::disassemble;
 pub use grant::{Because, Source};
 pub use operator::{Ceilings, Grants, Operator, PluginRules, Told};
