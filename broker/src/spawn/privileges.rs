@@ -4,15 +4,17 @@ use gm_manifest::{Code, Refusal};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use crate::config::User;
+
 /// Drops every capability and sets no_new_privs; as root with `run_as` also
 /// changes to that user. Call it from the main thread before any other thread
 /// is made: credentials belong to threads.
-pub fn drop_all(run_as: &str) -> Result<(), Refusal> {
+pub fn drop_all(run_as: Option<User>) -> Result<(), Refusal> {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         Refusal::new(Code::InternalLauncher, format!("could not {what}: {error}"))
     };
-    if rustix::process::geteuid().is_root() && !run_as.is_empty() {
-        become_user(run_as)?;
+    if let Some(user) = run_as.filter(|_| rustix::process::geteuid().is_root()) {
+        become_user(user)?;
     }
     rustix::thread::set_no_new_privs(true).map_err(|error| failed("set no_new_privs", &error))?;
     drop_bounding_set();
@@ -33,18 +35,12 @@ fn drop_bounding_set() {
     }
 }
 
-fn become_user(run_as: &str) -> Result<(), Refusal> {
-    let bad = |detail: String| Refusal::new(Code::ConfigBadValue, format!("run_as = {run_as:?}: {detail}"));
-    let user = match run_as.parse::<u32>() {
-        Ok(number) => nix::unistd::User::from_uid(number.into()),
-        Err(_) => nix::unistd::User::from_name(run_as),
+fn become_user(user: User) -> Result<(), Refusal> {
+    let bad = |error: rustix::io::Errno| {
+        Refusal::new(Code::ConfigBadValue, format!("run_as: could not become uid {}: {error}", user.uid))
     };
-    let user = user
-        .map_err(|error| bad(error.to_string()))?
-        .ok_or_else(|| bad("no such user".into()))?;
-    let uid = Uid::from_raw(user.uid.as_raw());
-    let gid = Gid::from_raw(user.gid.as_raw());
-    rustix::thread::set_thread_groups(&[]).map_err(|error| bad(error.to_string()))?;
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|error| bad(error.to_string()))?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(|error| bad(error.to_string()))
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    rustix::thread::set_thread_groups(&[]).map_err(bad)?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(bad)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(bad)
 }

@@ -1,0 +1,414 @@
+//! The life of one plugin: started, walled, loaded, called, ended.
+//!
+//! Each step happens once and in this order; any error leads to the one end
+//! in [`crate::process`]. Plugin code never runs before both read-backs agreed
+//! with the plan.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gm_protocol::link::{Budget, Wait};
+use gm_protocol::message::{FromRunner, ToRunner, head};
+use gm_protocol::orders::{FdKind, Looked, Stage};
+use gm_protocol::plan::{Engine, Hook};
+use serde_json::{Value, json};
+
+use crate::ending::{Cause, Ending, EndingKind};
+use crate::host_api::{HostApi, Open};
+use crate::hub::{Event, Hub, Next};
+use crate::plan::Walls;
+use crate::process::{Dead, Order, Process};
+use crate::records::{self, Reached, Recorder, Source, Tally};
+use crate::spawn::{Launcher, SpawnError};
+
+/// From `Go` to `Loaded`.
+const LOAD_TIME: Duration = Duration::from_secs(10);
+/// The most that `shutdown` may take, also where `time_limit` is longer.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+
+/// A plugin that may be started: verified, planned, compiled.
+#[derive(Debug)]
+pub struct Hosted {
+    /// Index in the hub.
+    pub index: usize,
+    /// For records.
+    pub source: Source,
+    /// Walls and limits, proved.
+    pub walls: Walls,
+    /// The artifact to run, sealed.
+    pub code: OwnedFd,
+    /// All assets, sealed.
+    pub assets: Option<OwnedFd>,
+    /// Digest of the signed statement.
+    pub digest: String,
+    /// Fingerprint of the signer's primary key.
+    pub key: String,
+    /// The document for `init`.
+    pub init: Vec<u8>,
+}
+
+/// What all plugins of a run share.
+#[derive(Clone, Copy)]
+pub struct Shared<'a> {
+    /// Starts and ends processes.
+    pub launcher: &'a Launcher,
+    /// Hands out events.
+    pub hub: &'a Hub,
+    /// Takes records.
+    pub recorder: &'a Recorder<'a>,
+    /// How much a runner may send a second.
+    pub budget: Budget,
+    /// Most bytes of a reply or a host call's result.
+    pub reply_bytes: usize,
+}
+
+/// How a plugin's life ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The ending.
+    pub ending: Ending,
+    /// A hook answered an error on the way.
+    pub had_errors: bool,
+    /// What `shutdown` reported, for people.
+    pub report: Option<String>,
+}
+
+/// One life of one plugin, on its own thread.
+struct Life<'a, 'b> {
+    shared: Shared<'a>,
+    plugin: &'a Hosted,
+    api: &'b mut HostApi<'a>,
+    tally: Tally,
+    report: Option<String>,
+    next_call: u32,
+    /// When the step that is open now began.
+    step: Instant,
+}
+
+/// What a hook answered.
+struct Answer {
+    status: i32,
+    document: Option<Vec<u8>>,
+}
+
+/// Runs one life from the order to the ending, and records it. `restart` says
+/// after how many milliseconds and in which attempt another one follows.
+pub fn live<'a>(
+    shared: Shared<'a>,
+    plugin: &'a Hosted,
+    api: &mut HostApi<'a>,
+    restart: impl FnOnce(EndingKind) -> Option<(u64, u32)>,
+) -> Outcome {
+    let mut life = Life {
+        shared,
+        plugin,
+        api,
+        tally: Tally::default(),
+        report: None,
+        next_call: 1,
+        step: Instant::now(),
+    };
+    let (dead, open_ms) = life.run();
+    let Life { mut tally, report, .. } = life;
+    tally.wall_us = dead.wall_us;
+    if let Some(collected) = &dead.collected {
+        (tally.cpu_us, tally.memory_peak) = (collected.cpu_us, collected.memory_peak);
+    }
+    let reached = reached(&dead, plugin, &tally, open_ms);
+    let restart = restart(dead.ending.kind);
+    let fields = records::ended(&dead.ending, &tally, &reached, restart);
+    shared.recorder.plugin(&plugin.source, "ended", fields);
+    let text = records::ending_for_people(&plugin.source, &dead.ending, &tally, &reached);
+    shared.recorder.say(|output| output.note(&text));
+    Outcome { ending: dead.ending, had_errors: tally.errors > 0, report }
+}
+
+impl<'a> Life<'a, '_> {
+    /// The dead process, and how many milliseconds its last step was open.
+    fn run(&mut self) -> (Dead, u128) {
+        let mut process = match self.start() {
+            Ok(process) => process,
+            Err(error) => return (never_started(&error), 0),
+        };
+        let cause = match self.steps(&mut process) {
+            Ok(()) => Cause::Stopped,
+            Err(Cause::Woken) => Cause::Operator(
+                self.shared.hub.stop_of(self.plugin.index).unwrap_or(EndingKind::KilledByOperator),
+            ),
+            Err(cause) => cause,
+        };
+        let open_ms = self.step.elapsed().as_millis();
+        (process.end(cause), open_ms)
+    }
+
+    fn start(&self) -> Result<Process<'a>, SpawnError> {
+        let mut fds = vec![(FdKind::Code, self.plugin.code.as_fd())];
+        fds.extend(self.plugin.assets.as_ref().map(|assets| (FdKind::Assets, assets.as_fd())));
+        let order = Order {
+            engine: Engine::Wasm,
+            limits: self.plugin.walls.limits.clone(),
+            fds,
+            budget: self.shared.budget,
+            wake: self.shared.hub.wake(self.plugin.index),
+        };
+        Process::start(self.shared.launcher, order)
+    }
+
+    /// The steps of a life after its start, in order.
+    fn steps(&mut self, process: &mut Process<'a>) -> Result<(), Cause> {
+        process.wall_in(self.plugin.walls.setup.clone())?;
+        let (has_init, has_shutdown) = self.loaded(process)?;
+        let looked = process.look(Stage::Loaded)?;
+        self.record_started(process, &looked);
+        if has_init {
+            self.init(process)?;
+        }
+        let interrupted = loop {
+            match self.shared.hub.next(self.plugin.index) {
+                Next::Event(event) => self.event(process, &event)?,
+                Next::Shutdown { interrupted } => break interrupted,
+                Next::Kill(ending) => return Err(Cause::Operator(ending)),
+            }
+        };
+        if has_shutdown {
+            self.shutdown(process, interrupted)?;
+        }
+        let wait = process.until(SHUTDOWN_TIME);
+        process.send(&ToRunner::Stop, &[], wait)
+    }
+
+    /// Waits until the code is loaded. A start function may log, nothing else.
+    fn loaded(&mut self, process: &mut Process<'a>) -> Result<(bool, bool), Cause> {
+        let wait = process.until(LOAD_TIME);
+        let mut open = self.api.outside();
+        loop {
+            match process.recv(wait)? {
+                FromRunner::Loaded { init, shutdown } => return Ok((init, shutdown)),
+                message => self.host_call(process, message, &mut open, wait)?,
+            }
+        }
+    }
+
+    fn init(&mut self, process: &mut Process<'a>) -> Result<(), Cause> {
+        let event = Arc::new(Event {
+            hook: Hook::Init,
+            seq: 0,
+            subject: None,
+            depth: 0,
+            document: self.plugin.init.clone(),
+        });
+        let time = self.plugin.walls.time_limit;
+        match self.call(process, &event, time, Some(0))? {
+            Ok(_) => Ok(()),
+            Err(text) => Err(Cause::InitFailed(text)),
+        }
+    }
+
+    fn event(&mut self, process: &mut Process<'a>, event: &Event) -> Result<(), Cause> {
+        let time = self.plugin.walls.time_limit;
+        // An answered error is the plugin's word on one event; it goes on.
+        self.call(process, event, time, Some(event.seq)).map(|_| ())
+    }
+
+    fn shutdown(&mut self, process: &mut Process<'a>, interrupted: bool) -> Result<(), Cause> {
+        let reason = if interrupted { "interrupted" } else { "end" };
+        let document = json!({
+            "schema": "gm.shutdown/1",
+            "reason": reason,
+            "events": self.api.events_seen(),
+        });
+        let event = Event {
+            hook: Hook::Shutdown,
+            seq: 0,
+            subject: None,
+            depth: 0,
+            document: document.to_string().into_bytes(),
+        };
+        let time = self.plugin.walls.time_limit.min(SHUTDOWN_TIME);
+        if let Ok(Some(Value::Object(reply))) = self.call(process, &event, time, None)? {
+            self.report = reply.get("report").and_then(Value::as_str).map(str::to_owned);
+        }
+        Ok(())
+    }
+
+    /// Calls a hook and serves its host calls within one absolute deadline.
+    /// The inner result is the plugin's own word.
+    fn call(
+        &mut self,
+        process: &mut Process<'a>,
+        event: &Event,
+        time: Duration,
+        seq: Option<u64>,
+    ) -> Result<Result<Option<Value>, String>, Cause> {
+        (self.tally.at_hook, self.tally.at_seq) = (Some(event.hook.as_str()), seq);
+        self.step = Instant::now();
+        let wait = process.until(time);
+        let mut open = self.api.open(event, seq);
+        let answer = self.exchange(process, event, &mut open, wait)?;
+        let reply = said(answer);
+        let host_calls = open.host_calls();
+        let reply = match reply {
+            Ok(reply) => self.api.commit(open).map(|()| reply),
+            Err(text) => Err(text),
+        };
+        self.tally.calls += 1;
+        self.tally.errors += u64::from(reply.is_err());
+        (self.tally.at_hook, self.tally.at_seq) = (None, None);
+        let fields = json!({
+            "hook": event.hook.as_str(),
+            "seq": seq,
+            "subject": event.subject,
+            "status": if reply.is_ok() { "ok" } else { "error" },
+            "reply": reply.as_ref().ok(),
+            "error": reply.as_ref().err(),
+            "host_calls": host_calls,
+            "wall_us": u64::try_from(self.step.elapsed().as_micros()).unwrap_or(u64::MAX),
+        });
+        self.shared.recorder.plugin(&self.plugin.source, "reply", fields);
+        Ok(reply)
+    }
+
+    fn exchange(
+        &mut self,
+        process: &mut Process<'a>,
+        event: &Event,
+        open: &mut Open<'a>,
+        wait: Wait<'_>,
+    ) -> Result<Answer, Cause> {
+        let number = self.next_call;
+        self.next_call = self.next_call.wrapping_add(1);
+        let (bytes, more) = head(&event.document);
+        let call = ToRunner::Call { call: number, hook: event.hook, more, bytes };
+        process.send(&call, &event.document, wait)?;
+        loop {
+            match process.recv(wait)? {
+                FromRunner::Done { call, status, has, more, bytes } => {
+                    if call != number || (!has && (more || !bytes.is_empty())) {
+                        return Err(Cause::Link("an answer to a call that is not open".into()));
+                    }
+                    let document = process.recv_parts(bytes, more, self.shared.reply_bytes, wait)?;
+                    return Ok(Answer { status, document: has.then_some(document) });
+                }
+                message => self.host_call(process, message, open, wait)?,
+            }
+        }
+    }
+
+    /// Answers a host call; any other message is out of turn.
+    fn host_call(
+        &mut self,
+        process: &mut Process<'a>,
+        message: FromRunner,
+        open: &mut Open<'a>,
+        wait: Wait<'_>,
+    ) -> Result<(), Cause> {
+        let FromRunner::Host { id, op, level, first, more, bytes } = message else {
+            return Err(Cause::Link("a message out of turn".into()));
+        };
+        open.expect_id(id)?;
+        let arguments = process.recv_parts(bytes, more, self.shared.reply_bytes.saturating_mul(2), wait)?;
+        let split = usize::try_from(first).ok().and_then(|at| arguments.split_at_checked(at));
+        let Some((a, b)) = split else {
+            return Err(Cause::Link("arguments shorter than they say".into()));
+        };
+        let (status, result) = self.api.answer(open, op, level, a, b)?;
+        let (bytes, more) = head(&result);
+        process.send(&ToRunner::HostDone { id, status, more, bytes }, &result, wait)
+    }
+
+    fn record_started(&self, process: &Process<'a>, looked: &Looked) {
+        let fields = started(self.plugin, process, looked);
+        self.shared.recorder.plugin(&self.plugin.source, "started", fields);
+    }
+}
+
+/// A hook's answer as the ABI means it.
+fn said(answer: Answer) -> Result<Option<Value>, String> {
+    let Answer { status, document } = answer;
+    if status != 0 {
+        let text = document.as_deref().map(crate::logs::harmless);
+        return Err(text.unwrap_or_else(|| format!("the hook returned {status}")));
+    }
+    match document {
+        None => Ok(None),
+        Some(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(reply)) => Ok(Some(Value::Object(reply))),
+            _ => Err("the reply is not one JSON object".into()),
+        },
+    }
+}
+
+fn never_started(error: &SpawnError) -> Dead {
+    let ending = match error {
+        SpawnError::Fault(fault) => {
+            let refusal = crate::spawn::refusal_of(fault);
+            let layer = refusal.layer.clone().unwrap_or_else(|| "engine-missing".into());
+            Ending { detail: Some(fault.to_string()), ..Ending::new(EndingKind::WallMissing, &layer) }
+        }
+        SpawnError::Dead(_) => Ending::judge(&Cause::Launcher, None, None),
+    };
+    Dead { ending, collected: None, wall_us: 0 }
+}
+
+fn reached(dead: &Dead, plugin: &Hosted, tally: &Tally, open_ms: u128) -> Reached {
+    let (limit, peak) = match dead.ending.kind {
+        // Before its first call a plugin has no limit of its own yet.
+        EndingKind::TimedOut if tally.at_hook.is_none() => {
+            let limit = Some(format!("{}s", LOAD_TIME.as_secs()));
+            return Reached { limit, peak: Some(open_ms.to_string()), manifest_line: None };
+        }
+        EndingKind::TimedOut => (&plugin.walls.time_text, open_ms.to_string()),
+        EndingKind::OutOfMemory => (&plugin.walls.memory_text, tally.memory_peak.to_string()),
+        _ => return Reached::default(),
+    };
+    Reached {
+        limit: Some(limit.text.clone()),
+        peak: Some(peak),
+        manifest_line: limit.line,
+    }
+}
+
+/// The fields of a `started` record.
+fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked) -> Value {
+    let walls = &plugin.walls;
+    let started = &process.child.started;
+    let fds: Vec<Value> = looked
+        .fds
+        .iter()
+        .map(|seen| json!({"fd": seen.fd, "what": if seen.fd == 3 { "link" } else { "null" }}))
+        .collect();
+    json!({
+        "pid": started.pid,
+        "uid": started.uid,
+        "gid": started.gid,
+        "level": started.level.as_str(),
+        "uid_shared": started.uid_shared,
+        "digest": plugin.digest,
+        "key": plugin.key,
+        "engine_digest": format!("sha256:{}", started.engine_digest.trim_start_matches("sha256:")),
+        "profile": walls.profile,
+        "layers": walls.layers,
+        "seccomp": {
+            "mode": looked.seccomp_mode,
+            "filters": looked.seccomp_filters,
+            "running_calls": walls.running_calls,
+            "ceiling": walls.ceiling,
+        },
+        "no_new_privs": looked.no_new_privs,
+        "caps": format!("{:x}", looked.caps),
+        "landlock": {"abi": walls.setup.landlock_abi, "rules": walls.setup.landlock.len()},
+        "namespaces": looked.namespaces,
+        "cgroup": started.cgroups,
+        "limits": {
+            "memory_bytes": looked.memory_bytes,
+            "pids": looked.pids,
+            "cpu_percent": looked.cpu_percent,
+            "time_ms": u64::try_from(walls.time_limit.as_millis()).unwrap_or(u64::MAX),
+        },
+        "fds": fds,
+        "granted": walls.granted,
+        "refused": walls.refused,
+        "partially_enforced": walls.partially_enforced,
+    })
+}
