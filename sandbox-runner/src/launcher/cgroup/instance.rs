@@ -1,0 +1,290 @@
+//! The groups of one instance, `<parent>/gm-<instance>/…`, and the sweep of
+//! those that a crash left.
+//!
+//! On v2 a group that hands controllers down may hold no process itself, so
+//! broker and launcher move to the leaf `host` there, and only there.
+
+use std::fs::File;
+use std::path::Path;
+
+use gm_protocol::orders::Fault;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, getpid, getppid};
+
+use super::group::{Group, GroupLimits, Site};
+use super::tree::{Control, Place, Tree};
+use super::{keyed, read, remove, write};
+
+/// The limits of the trial group: small, and none of them the default.
+const TRIAL: GroupLimits = GroupLimits { memory_bytes: 16 << 20, pids: 1, cpu_percent: 50 };
+
+/// All groups of one instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// `gm-<instance>` in each hierarchy.
+    roots: Vec<Site>,
+    /// Where we changed `cgroup.subtree_control` or moved: the v2 parent.
+    moved_from: Option<std::path::PathBuf>,
+    next: u32,
+}
+
+impl Instance {
+    /// Makes the instance's groups and tries one of each kind. A controller
+    /// that can't be used is left out; the sentence says why.
+    pub(crate) fn plant(tree: &Tree, name: &str, owner: Option<u32>) -> (Self, Vec<String>) {
+        let mut instance = Self { roots: Vec::new(), moved_from: None, next: 1 };
+        let mut gaps = Vec::new();
+        for place in &tree.places {
+            match instance.plant_one(place, name, owner) {
+                Ok(site) => instance.roots.push(site),
+                Err(why) => gaps.push(why),
+            }
+        }
+        for control in [Control::Memory, Control::Pids, Control::Cpu] {
+            if let Err(fault) = instance.try_out(control) {
+                gaps.push(format!("cgroup {}: {fault}", control.name()));
+                instance.leave_out(control);
+            }
+        }
+        (instance, gaps)
+    }
+
+    fn plant_one(&mut self, place: &Place, name: &str, owner: Option<u32>) -> Result<Site, String> {
+        let parent = Site {
+            dir: place.dir.clone(),
+            path: place.path.clone(),
+            v2: place.v2,
+            controls: place.controls.clone(),
+        };
+        let root = parent.below(name);
+        let plugins = root.below("plugins");
+        let told = |what: &str| {
+            let dir = place.dir.display().to_string();
+            let what = what.to_owned();
+            move |e: std::io::Error| format!("cgroup: {what} below {dir}: {e}")
+        };
+        std::fs::create_dir(&root.dir).map_err(told("mkdir"))?;
+        let made = std::fs::create_dir(&plugins.dir).and_then(|()| {
+            give(&[&root.dir, &plugins.dir], owner)?;
+            if place.v2 && !root.has(Control::Plain) { self.hand_down(&parent, &root, &plugins) } else { Ok(()) }
+        });
+        if made.is_err() {
+            let _ = remove(&plugins.dir);
+            let _ = remove(&root.dir);
+        }
+        made.map_err(told("set up"))?;
+        Ok(root)
+    }
+
+    /// v2: enables the controllers from the parent down to `plugins`.
+    fn hand_down(&mut self, parent: &Site, root: &Site, plugins: &Site) -> std::io::Result<()> {
+        let wanted: Vec<String> =
+            root.controls.iter().map(|c| format!("+{}", c.name())).collect();
+        let wanted = wanted.join(" ");
+        let host = root.below("host");
+        std::fs::create_dir(&host.dir)?;
+        if !all_enabled(&parent.dir, &root.controls) {
+            // Only this group's own two processes are ours to move; with another
+            // one there the kernel answers EBUSY below, and that is the answer.
+            for pid in [Some(getpid()), getppid()].into_iter().flatten() {
+                write(&host.dir, "cgroup.procs", &pid.as_raw_nonzero().to_string())?;
+            }
+            self.moved_from = Some(parent.dir.clone());
+            if let Err(e) = write(&parent.dir, "cgroup.subtree_control", &wanted) {
+                self.move_back(&host.dir);
+                let _ = remove(&host.dir);
+                return Err(e);
+            }
+        }
+        for site in [root, plugins] {
+            write(&site.dir, "cgroup.subtree_control", &wanted)?;
+            if !all_enabled(&site.dir, &root.controls) {
+                return Err(std::io::Error::other("a controller was not enabled"));
+            }
+        }
+        Ok(())
+    }
+
+    fn move_back(&mut self, host: &Path) {
+        let Some(parent) = self.moved_from.take() else { return };
+        for pid in read(host, "cgroup.procs").unwrap_or_default().lines() {
+            let _ = write(&parent, "cgroup.procs", pid);
+        }
+    }
+
+    /// Makes a group with `control` only, limits it, removes it.
+    fn try_out(&self, control: Control) -> Result<(), Fault> {
+        let Some(root) = self.roots.iter().find(|site| site.has(control)) else {
+            return Err(crate::launcher::fault::breach(
+                super::group::wall(control),
+                "cgroup: find",
+                "no such hierarchy is mounted, or not within reach",
+            ));
+        };
+        let mut site = root.below("plugins").below("0");
+        site.controls = vec![control];
+        Group::make(vec![site], &TRIAL)?.remove();
+        Ok(())
+    }
+
+    fn leave_out(&mut self, control: Control) {
+        for site in &mut self.roots {
+            site.controls.retain(|c| *c != control);
+        }
+        let unused = |site: &Site| site.controls.is_empty() && !site.v2;
+        for site in self.roots.iter().filter(|site| unused(site)) {
+            let _ = remove(&site.below("plugins").dir);
+            let _ = remove(&site.dir);
+        }
+        self.roots.retain(|site| !unused(site));
+    }
+
+    /// Whether memory, processes and cpu can all be limited.
+    pub(crate) fn complete(&self) -> bool {
+        [Control::Memory, Control::Pids, Control::Cpu]
+            .iter()
+            .all(|c| self.roots.iter().any(|site| site.has(*c)))
+    }
+
+    /// The next group, with its limits. Its number is never used again.
+    pub(crate) fn group(&mut self, limits: &GroupLimits, owner: Option<u32>) -> Result<(u32, Group), Fault> {
+        let number = self.next;
+        self.next = number
+            .checked_add(1)
+            .ok_or_else(|| crate::launcher::fault::refused("cgroup", "out of numbers"))?;
+        let name = number.to_string();
+        let sites: Vec<Site> =
+            self.roots.iter().map(|root| root.below("plugins").below(&name)).collect();
+        let dirs: Vec<_> = sites.iter().map(|site| site.dir.clone()).collect();
+        let group = Group::make(sites, limits)?;
+        let dirs: Vec<&Path> = dirs.iter().map(AsRef::as_ref).collect();
+        // Not a wall: without it the broker can't remove the directory after us.
+        let _ = give(&dirs, owner);
+        Ok((number, group))
+    }
+
+    /// `gm-<instance>` in each hierarchy, absolute.
+    pub(crate) fn directories(&self) -> Vec<String> {
+        self.roots.iter().map(|site| site.dir.display().to_string()).collect()
+    }
+
+    /// What all children together may be given: the parent's limit or the
+    /// machine's memory, whichever is less.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+            line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+        });
+        let machine = machine.map_or(0, |kib| kib.saturating_mul(1024));
+        let limit = self.roots.iter().find(|site| site.has(Control::Memory)).and_then(|site| {
+            match site.v2 {
+                false => keyed(&site.dir, "memory.stat", "hierarchical_memory_limit"),
+                true => site.dir.ancestors().filter_map(|d| read(d, "memory.max").ok()?.parse().ok()).min(),
+            }
+        });
+        machine.min(limit.unwrap_or(u64::MAX))
+    }
+
+    /// Kills everything in every group of the instance.
+    pub(crate) fn kill_all(&self) {
+        for site in self.roots.iter().filter(|site| site.v2) {
+            let _ = write(&site.below("plugins").dir, "cgroup.kill", "1");
+        }
+    }
+
+    /// Removes the instance's own directories, when no child is left.
+    pub(crate) fn remove(&mut self) {
+        for site in std::mem::take(&mut self.roots) {
+            let _ = remove(&site.below("plugins").dir);
+            let host = site.below("host").dir;
+            if site.v2 && host.exists() {
+                self.hand_back(&site, &host);
+            }
+            let _ = remove(&site.dir);
+        }
+    }
+
+    /// v2: gives the controllers and the processes back to the parent. Another
+    /// instance beside us keeps them (EBUSY), and then the next start sweeps.
+    fn hand_back(&mut self, root: &Site, host: &Path) {
+        let off: Vec<String> = root.controls.iter().map(|c| format!("-{}", c.name())).collect();
+        let off = off.join(" ");
+        let _ = write(&root.dir, "cgroup.subtree_control", &off);
+        if let Some(parent) = &self.moved_from {
+            let _ = write(parent, "cgroup.subtree_control", &off);
+        }
+        self.move_back(host);
+        let _ = remove(host);
+    }
+}
+
+/// Whether every one of `controls` is handed down by the group `dir`.
+fn all_enabled(dir: &Path, controls: &[Control]) -> bool {
+    let enabled = read(dir, "cgroup.subtree_control").unwrap_or_default();
+    controls.iter().all(|c| enabled.split_whitespace().any(|name| name == c.name()))
+}
+
+/// Gives directories (never the files in them) to the uid of the broker.
+fn give(dirs: &[&Path], owner: Option<u32>) -> std::io::Result<()> {
+    let Some(owner) = owner else { return Ok(()) };
+    dirs.iter().try_for_each(|dir| std::os::unix::fs::chown(dir, Some(owner), None))
+}
+
+/// Removes what instances that no longer live left below our parent. `live`
+/// holds one file per instance, locked as long as its launcher lives.
+pub(crate) fn sweep(tree: &Tree, live: &Path) {
+    for place in &tree.places {
+        let Ok(entries) = std::fs::read_dir(&place.dir) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(instance) = name.to_str().and_then(instance_of) else { continue };
+            if dead(live, instance) {
+                sweep_one(&entry.path(), place.v2);
+            }
+        }
+    }
+}
+
+/// The instance of a directory `gm-<16 lower-case hex digits>`.
+fn instance_of(name: &str) -> Option<&str> {
+    let digits = name.strip_prefix("gm-")?;
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    (digits.len() == 16 && digits.bytes().all(hex)).then_some(digits)
+}
+
+/// Only an instance whose file is there and not locked is known to be dead:
+/// one that never had a file is somebody else's.
+fn dead(live: &Path, instance: &str) -> bool {
+    File::open(live.join(instance))
+        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
+
+fn sweep_one(root: &Path, v2: bool) {
+    let plugins = root.join("plugins");
+    let left = std::fs::read_dir(&plugins).into_iter().flatten().flatten();
+    for dir in left.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        let site = Site { dir, path: String::new(), v2, controls: Vec::new() };
+        for pid in read(&site.dir, "cgroup.procs").unwrap_or_default().lines() {
+            if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        let _ = remove(&site.dir);
+    }
+    for dir in [plugins, root.join("host"), root.to_owned()] {
+        let _ = remove(&dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_swept() {
+        assert_eq!(instance_of("gm-0123456789abcdef"), Some("0123456789abcdef"));
+        for name in ["gm-0123456789ABCDEF", "gm-0123", "0123456789abcdef", "gm-0123456789abcdeg", "gm-"] {
+            assert_eq!(instance_of(name), None, "{name}");
+        }
+    }
+}

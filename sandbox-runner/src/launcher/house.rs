@@ -1,0 +1,263 @@
+//! All that children are made from: engines, ids, groups, the level that was
+//! found by trying. Made once, at the start.
+//!
+//! The constants of a child are put together here and nowhere else.
+
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use gm_protocol::orders::{Fault, HostReport, Started};
+use gm_protocol::plan::{CODE_PATH, Control, Engine, WARM_PATH};
+use rustix::fs::{FlockOperation, flock};
+
+use super::cgroup::{Group, GroupLimits, Instance, Tree, sweep};
+use super::child::{Child, Exec};
+use super::engines::{Engines, Vetted, file_name};
+use super::fault::{config, refused, wall};
+use super::ids::{Ids, Places, Range, Slots, lock_file};
+use super::level::{Given, Tried};
+use super::limits::Bounds;
+use super::look::{Expected, Host};
+use super::mounts::{self, Content};
+use super::orders::Accepted;
+use super::settings::Settings;
+use super::start::{Process, start};
+use super::sys;
+
+/// Limits of the trial child: it does nothing.
+const TRIAL: GroupLimits = GroupLimits { memory_bytes: 16 << 20, pids: 1, cpu_percent: 100 };
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct House {
+    engines: Engines,
+    slots: Slots,
+    instance: Instance,
+    cgroup_mode: &'static str,
+    settings: Settings,
+    scratch: PathBuf,
+    given: Given,
+    pub(crate) host: Host,
+    last_cap: u32,
+    memory_bytes: u64,
+    live: (PathBuf, File),
+}
+
+/// A child that runs, and what must be given back after it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) process: Process,
+    pub(crate) group: Group,
+    pub(crate) ids: Ids,
+    pub(crate) expected: Expected,
+    /// We sent SIGKILL while it still lived.
+    pub(crate) killed_by_us: bool,
+}
+
+impl House {
+    /// Opens, checks and tries everything. `home` holds broker.toml.
+    pub(crate) fn open(home: &Path, instance: &str, broker: BorrowedFd<'_>) -> Result<Self, Fault> {
+        let euid = rustix::process::geteuid().as_raw();
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let settings = Settings::read(home, euid, &passwd)?;
+        let io = |step: &'static str| move |e: std::io::Error| config(step, e.to_string());
+        let places = Places::make(euid)?;
+        let slots = slots(euid, &settings, &places, &passwd)?;
+        let tree = Tree::find(&settings.cgroup_parent).map_err(io("cgroup"))?;
+        sweep(&tree, &places.live);
+        let live = hold(&places.live, instance)?;
+        let engines = Engines::open().map_err(io("engines"))?;
+        let (planted, group_gaps) = Instance::plant(&tree, &format!("gm-{instance}"), settings.run_as);
+        let mut house = Self {
+            engines,
+            memory_bytes: planted.memory_bytes(),
+            cgroup_mode: tree.mode(),
+            scratch: places.scratch,
+            given: Given::of(Tried { child: Ok(()), shared: true, groups: false, group_gaps: Vec::new() }),
+            host: Host::own()?,
+            last_cap: last_cap()?,
+            slots,
+            instance: planted,
+            settings,
+            live,
+        };
+        let child = house.trial(broker);
+        let (shared, groups) = (house.slots.shared(), house.instance.complete());
+        house.given = Given::of(Tried { child, shared, groups, group_gaps });
+        Ok(house)
+    }
+
+    /// One child with every wall, that ends where exec would be.
+    fn trial(&mut self, broker: BorrowedFd<'_>) -> Result<(), Fault> {
+        let ids = self.slots.take()?;
+        let (_, mut group) = self.instance.group(&TRIAL, self.settings.run_as)?;
+        let processes = (!self.slots.shared()).then_some(1);
+        let bounds = Bounds { file_bytes: 0, memory_bytes: TRIAL.memory_bytes, processes, cpu_seconds: None };
+        let result = self
+            .child(None, Vec::new(), bounds)
+            .and_then(|child| start(&child, &ids, &group, broker));
+        let left = group.remove();
+        match result {
+            Ok(_) if left.is_empty() => Ok(()),
+            Ok(_) => Err(refused("cgroup: rmdir", left.join(", "))),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// What the launcher tells the broker at the start.
+    pub(crate) fn report(&self) -> HostReport {
+        let (engines, missing) = self.engines.report();
+        HostReport {
+            level: self.given.level,
+            gaps: self.given.gaps.clone(),
+            cgroup_mode: self.cgroup_mode.to_owned(),
+            landlock_abi: sys::landlock_abi().unwrap_or(0),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            uids: self.slots.bounds(),
+            uid_shared: self.slots.shared(),
+            memory_bytes: self.memory_bytes,
+            engines,
+            missing,
+            groups: self.instance.directories(),
+        }
+    }
+
+    /// Starts a child for an accepted order.
+    pub(crate) fn start(
+        &mut self,
+        order: &Accepted,
+        broker: BorrowedFd<'_>,
+    ) -> Result<(Running, Started), Fault> {
+        self.given.enough(self.settings.min)?;
+        if order.limits.memory_bytes > self.memory_bytes {
+            return Err(refused("limits", "more memory than all plugins together may be given"));
+        }
+        let own_uid = !self.slots.shared();
+        let bounds = order.bounds(own_uid);
+        let ids = self.slots.take()?;
+        let (number, mut group) = self.instance.group(&order.group_limits(), self.settings.run_as)?;
+        let result = self.launch(order, bounds, &ids, &group, broker);
+        let (process, expected, digest) = match result {
+            Ok(started) => started,
+            Err(fault) => {
+                group.remove();
+                return Err(fault);
+            }
+        };
+        let started = Started {
+            child: number,
+            pid: process.pid.as_raw_nonzero().get().unsigned_abs(),
+            uid: ids.uid,
+            gid: ids.gid,
+            uid_shared: !own_uid,
+            level: self.given.level,
+            cgroups: group.paths(),
+            engine_digest: digest,
+        };
+        Ok((Running { process, group, ids, expected, killed_by_us: false }, started))
+    }
+
+    fn launch(
+        &self,
+        order: &Accepted,
+        bounds: Bounds,
+        ids: &Ids,
+        group: &Group,
+        broker: BorrowedFd<'_>,
+    ) -> Result<(Process, Expected, String), Fault> {
+        let binary = self.engines.binary(order.engine)?;
+        let warm = self.engines.warm(order.engine)?;
+        let contents = contents(order, warm);
+        let expected = Expected::new(&order.fds(), bounds, !self.slots.shared(), !contents.is_empty())?;
+        let exec = exec(order, binary)?;
+        let child = self.child(Some(exec), contents, bounds)?;
+        let process = start(&child, ids, group, broker)?;
+        Ok((process, expected, binary.digest.clone()))
+    }
+
+    fn child<'a>(
+        &'a self,
+        exec: Option<Exec<'a>>,
+        contents: Vec<Content<'a>>,
+        bounds: Bounds,
+    ) -> Result<Child<'a>, Fault> {
+        let root_options = text(mounts::options(&contents))?;
+        Ok(Child {
+            exec,
+            drop_groups: !self.slots.shared(),
+            scratch: &self.scratch,
+            root_options,
+            contents,
+            bounds,
+            last_cap: self.last_cap,
+        })
+    }
+
+    /// Kills everything that any child could have left running.
+    pub(crate) fn kill_all(&self) {
+        self.instance.kill_all();
+    }
+
+    /// Gives everything back, when no child is left.
+    pub(crate) fn close(mut self) {
+        self.instance.remove();
+        let (path, lock) = self.live;
+        let _ = std::fs::remove_file(path);
+        drop(lock);
+    }
+}
+
+fn slots(euid: u32, settings: &Settings, places: &Places, passwd: &str) -> Result<Slots, Fault> {
+    if euid != 0 {
+        let gid = rustix::process::getegid().as_raw();
+        return Ok(Slots::Shared { uid: euid, gid });
+    }
+    let (first, count) = settings.uids;
+    let group = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let range = Range::checked(first, count, passwd, &group)?;
+    Ok(Slots::own(places.slots.clone(), range))
+}
+
+/// Shows that this instance lives, to whoever sweeps.
+fn hold(live: &Path, instance: &str) -> Result<(PathBuf, File), Fault> {
+    let path = live.join(instance);
+    let file = lock_file(&path).map_err(|e| config("instance", e.to_string()))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|e| config("instance", format!("{instance} lives already: {e}")))?;
+    Ok((path, file))
+}
+
+/// The largest capability that this kernel knows.
+fn last_cap() -> Result<u32, Fault> {
+    let path = "/proc/sys/kernel/cap_last_cap";
+    let text = std::fs::read_to_string(path).map_err(|e| wall(Control::Caps, path, super::fault::errno(&e)))?;
+    text.trim().parse().map_err(|_| config(path, "no number"))
+}
+
+fn contents<'a>(order: &'a Accepted, warm: Option<&'a Vetted>) -> Vec<Content<'a>> {
+    use std::os::fd::AsFd as _;
+    let code = order.code.as_ref().map(|(fd, bytes)| (CODE_PATH, fd.as_fd(), *bytes));
+    let warm = warm.map(|warm| (WARM_PATH, warm.fd(), warm.bytes));
+    let content = |(path, from, bytes): (&'static str, _, _)| Content {
+        name: path.trim_start_matches('/'),
+        from,
+        bytes,
+    };
+    code.into_iter().chain(warm).map(content).collect()
+}
+
+/// `argv[1]` is the memory limit, the size of the engine's arena: the one
+/// thing that it must know before it reads its first frame.
+fn exec<'a>(order: &'a Accepted, binary: &'a Vetted) -> Result<Exec<'a>, Fault> {
+    let engine: Engine = order.engine;
+    Ok(Exec {
+        engine: binary.fd(),
+        argv: vec![file_name(engine).to_owned(), text(order.limits.memory_bytes.to_string())?],
+        fds: order.fds(),
+    })
+}
+
+fn text(text: String) -> Result<std::ffi::CString, Fault> {
+    std::ffi::CString::new(text).map_err(|_| refused("start", "a NUL in a text"))
+}

@@ -1,0 +1,291 @@
+//! Reads a child back from outside, in the host's /proc and its group's files.
+//!
+//! Nothing read here can be forged by the child. A breach of what the launcher
+//! itself put up kills the child; the broker compares the rest with its plan.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use gm_protocol::orders::{Fault, Looked, Namespaces, SeenFd, SeenMount};
+use gm_protocol::plan::{Control, FD_LINK, INNER_ID};
+use rustix::fs::{CWD, FileType, Stat, fstat, stat};
+use rustix::process::Pid;
+
+use super::cgroup::Group;
+use super::fault::{breach, gone};
+use super::ids::Ids;
+use super::limits::{Bounds, parse};
+
+/// `/dev/null` is character device 1:3 on every Linux (devices.txt).
+const NULL: (u32, u32) = (1, 3);
+
+/// What the launcher put up round one child, to be found again.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    /// Device and inode of each descriptor that the engine was given.
+    fds: HashMap<u32, (u64, u64)>,
+    /// Resource limits.
+    pub(crate) bounds: Bounds,
+    /// Whether the supplementary groups were dropped.
+    pub(crate) no_groups: bool,
+    /// Whether the root may be executed from.
+    pub(crate) executable: bool,
+}
+
+impl Expected {
+    /// Notes what the descriptors are, before the child has them.
+    pub(crate) fn new(
+        fds: &[(i32, BorrowedFd<'_>)],
+        bounds: Bounds,
+        no_groups: bool,
+        executable: bool,
+    ) -> Result<Self, Fault> {
+        let noted = fds.iter().map(|(number, fd)| {
+            let seen = fstat(fd).map_err(|e| super::fault::wall(Control::Descriptors, "fstat", e))?;
+            Ok((number.unsigned_abs(), (seen.st_dev, seen.st_ino)))
+        });
+        Ok(Self { fds: noted.collect::<Result<_, Fault>>()?, bounds, no_groups, executable })
+    }
+}
+
+/// What is the same for all children: the launcher's own, which a child must
+/// not have, and what it brings along.
+#[derive(Debug)]
+pub(crate) struct Host {
+    namespaces: Namespaces,
+    /// Seccomp filters that the launcher itself runs under.
+    filters: u32,
+}
+
+impl Host {
+    /// Reads the launcher's own state.
+    pub(crate) fn own() -> Result<Self, Fault> {
+        let proc = Path::new("/proc/self");
+        let status = text(proc, "status")?;
+        let filters = field(&status, "Seccomp_filters:").and_then(|f| f.parse().ok()).unwrap_or(0);
+        Ok(Self { namespaces: namespaces(proc)?, filters })
+    }
+}
+
+/// Reads the child `pid` back. The caller makes sure afterwards that it still
+/// lives, so that the number still meant it.
+pub(crate) fn look(
+    pid: Pid,
+    ids: &Ids,
+    group: &Group,
+    expected: &Expected,
+    host: &Host,
+) -> Result<Looked, Fault> {
+    let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let status = text(&proc, "status")?;
+    let limits = text(&proc, "limits")?;
+    let cgroup = text(&proc, "cgroup")?;
+    let now = group.limits_now();
+    let (fds, stray) = descriptors(&proc, expected)?;
+    let looked = Looked {
+        uids: numbers(&status, "Uid:")?,
+        gids: numbers(&status, "Gid:")?,
+        groups: list(&status, "Groups:"),
+        caps: capabilities(&status)?,
+        no_new_privs: field(&status, "NoNewPrivs:") == Some("1"),
+        seccomp_mode: number(&status, "Seccomp:")?,
+        seccomp_filters: number(&status, "Seccomp_filters:")?.saturating_sub(host.filters),
+        namespaces: namespaces(&proc)?,
+        fds,
+        mounts: mounts(&text(&proc, "mountinfo")?),
+        cgroups: group.paths(),
+        memory_bytes: now.memory_bytes,
+        pids: now.pids.into(),
+        cpu_percent: now.cpu_percent.into(),
+        nofile: parse(&limits, "Max open files").and_then(|(_, hard)| hard).unwrap_or(u64::MAX),
+        uid_map: uid_map(&text(&proc, "uid_map")?),
+    };
+    if let Some(what) = stray {
+        return Err(breach(Control::Descriptors, "look: fd", what));
+    }
+    if let Some(name) = expected.bounds.breach(&limits) {
+        return Err(breach(Control::Descriptors, "look: limits", name));
+    }
+    if let Some(wall) = group.missing_in(&cgroup) {
+        return Err(breach(wall, "look: cgroup", "not in its group"));
+    }
+    judge(&looked, ids, expected, host)?;
+    Ok(looked)
+}
+
+/// The launcher's own constants, one by one.
+fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(), Fault> {
+    let own = seen.namespaces;
+    let theirs = host.namespaces;
+    let map = [[INNER_ID, ids.uid, 1]];
+    let root = seen.mounts.iter().map(|m| (m.target.as_str(), m.fs.as_str())).eq([("/", "tmpfs")]);
+    let flags = seen.mounts.first().map_or("", |m| m.flags.as_str());
+    let flag = |name: &str| flags.split(',').any(|f| f == name);
+    let rules = [
+        (Control::Uid, "Uid", seen.uids == [ids.uid; 4]),
+        (Control::Uid, "Gid", seen.gids == [ids.gid; 4]),
+        (Control::Uid, "Groups", seen.groups.is_empty() || !expected.no_groups),
+        (Control::Uid, "uid_map", seen.uid_map == map),
+        (Control::Caps, "Cap*", seen.caps == 0),
+        (Control::Caps, "NoNewPrivs", seen.no_new_privs),
+        (Control::UserNs, "ns/user", own.user != theirs.user),
+        (Control::MountNs, "ns/mnt", own.mnt != theirs.mnt),
+        (Control::PidNs, "ns/pid", own.pid != theirs.pid),
+        (Control::NetNs, "ns/net", own.net != theirs.net),
+        (Control::IpcNs, "ns/ipc", own.ipc != theirs.ipc),
+        (Control::UtsNs, "ns/uts", own.uts != theirs.uts),
+        (Control::Mounts, "mountinfo", root),
+        (Control::Mounts, "mount flags", ["ro", "nosuid", "nodev"].into_iter().all(flag)),
+        (Control::Mounts, "mount noexec", flag("noexec") != expected.executable),
+    ];
+    match rules.iter().find(|(_, _, held)| !held) {
+        Some((wall, what, _)) => Err(breach(*wall, &format!("look: {what}"), "not as it was set")),
+        None => Ok(()),
+    }
+}
+
+fn text(proc: &Path, name: &str) -> Result<String, Fault> {
+    std::fs::read_to_string(proc.join(name)).map_err(|e| unreadable(name, &e.to_string()))
+}
+
+fn unreadable(name: &str, detail: &str) -> Fault {
+    gone(&format!("look: {name}"), detail)
+}
+
+/// The value of a line `NAME value` of /proc/PID/status.
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+fn number(status: &str, name: &str) -> Result<u32, Fault> {
+    let value = field(status, name).and_then(|value| value.parse().ok());
+    value.ok_or_else(|| unreadable(name, "no number"))
+}
+
+fn list(status: &str, name: &str) -> Vec<u32> {
+    let words = field(status, name).unwrap_or_default().split_whitespace();
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+fn numbers(status: &str, name: &str) -> Result<[u32; 4], Fault> {
+    list(status, name).try_into().map_err(|_| unreadable(name, "not four numbers"))
+}
+
+/// Union of inheritable, permitted, effective, bounding and ambient set.
+fn capabilities(status: &str) -> Result<u64, Fault> {
+    ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"].iter().try_fold(0, |all, name| {
+        let set = field(status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        Ok(all | set.ok_or_else(|| unreadable(name, "no set"))?)
+    })
+}
+
+fn namespaces(proc: &Path) -> Result<Namespaces, Fault> {
+    let inode = |name: &str| {
+        let seen = stat(proc.join("ns").join(name)).map_err(|e| unreadable(name, &e.to_string()))?;
+        Ok::<u64, Fault>(seen.st_ino)
+    };
+    Ok(Namespaces {
+        user: inode("user")?,
+        mnt: inode("mnt")?,
+        pid: inode("pid")?,
+        net: inode("net")?,
+        ipc: inode("ipc")?,
+        uts: inode("uts")?,
+    })
+}
+
+/// Every open descriptor, and the first that the child can't have from us.
+fn descriptors(proc: &Path, expected: &Expected) -> Result<(Vec<SeenFd>, Option<String>), Fault> {
+    let dir = proc.join("fd");
+    let entries = std::fs::read_dir(&dir).map_err(|e| unreadable("fd", &e.to_string()))?;
+    let numbers = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    let mut numbers: Vec<u32> = numbers.collect();
+    numbers.sort_unstable();
+    let mut fds = Vec::new();
+    let mut stray = None;
+    for fd in numbers {
+        let path = dir.join(fd.to_string());
+        // Closed since it was listed: not open.
+        let (Ok(seen), Ok(link)) = (stat(&path), rustix::fs::readlinkat(CWD, &path, Vec::new())) else {
+            continue;
+        };
+        // The host's /dev is detached in the child, so the link says "/null".
+        let target = if is_null(&seen) { "/dev/null".into() } else { link.to_string_lossy().into_owned() };
+        if !allowed(fd, &seen, expected) {
+            stray.get_or_insert(format!("{fd} -> {target}"));
+        }
+        fds.push(SeenFd { fd, target });
+    }
+    if !fds.iter().any(|seen| seen.fd == FD_LINK.unsigned_abs()) {
+        stray.get_or_insert("no link".into());
+    }
+    Ok((fds, stray))
+}
+
+/// 0–2 are /dev/null; any other is the very object that came with the order.
+fn allowed(fd: u32, seen: &Stat, expected: &Expected) -> bool {
+    match fd {
+        0..=2 => is_null(seen),
+        other => expected.fds.get(&other) == Some(&(seen.st_dev, seen.st_ino)),
+    }
+}
+
+fn is_null(seen: &Stat) -> bool {
+    let device = (rustix::fs::major(seen.st_rdev), rustix::fs::minor(seen.st_rdev));
+    FileType::from_raw_mode(seen.st_mode) == FileType::CharacterDevice && device == NULL
+}
+
+/// Mount point, type and options of each line of a mountinfo.
+fn mounts(mountinfo: &str) -> Vec<SeenMount> {
+    let parse = |line: &str| {
+        let (mount, rest) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(4);
+        Some(SeenMount {
+            target: fields.next()?.to_owned(),
+            flags: fields.next()?.to_owned(),
+            fs: rest.split(' ').next()?.to_owned(),
+        })
+    };
+    // A line that doesn't parse must not hide a mount.
+    let broken = || SeenMount { target: "?".into(), fs: "?".into(), flags: String::new() };
+    mountinfo.lines().map(|line| parse(line).unwrap_or_else(broken)).collect()
+}
+
+fn uid_map(text: &str) -> Vec<[u32; 3]> {
+    let words = |line: &str| line.split_whitespace().filter_map(|w| w.parse().ok()).collect::<Vec<u32>>();
+    text.lines().filter_map(|line| words(line).try_into().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_union_of_capabilities_leaves_no_set_out() {
+        let status = "CapInh:\t1\nCapPrm:\t2\nCapEff:\t4\nCapBnd:\t8\nCapAmb:\t10\n";
+        assert_eq!(capabilities(status).unwrap(), 0x1f);
+        assert!(capabilities("CapInh:\t0\nCapPrm:\t0\nCapEff:\t0\nCapAmb:\t0\n").is_err());
+    }
+
+    #[test]
+    fn a_mount_line_that_cannot_be_read_still_counts() {
+        let text = "900 1 0:60 / / ro,nosuid,nodev - tmpfs tmpfs rw,size=64k\ngarbage\n";
+        let seen = mounts(text);
+        assert_eq!((seen[0].target.as_str(), seen[0].fs.as_str()), ("/", "tmpfs"));
+        assert_eq!(seen[1].target, "?");
+    }
+
+    #[test]
+    fn groups_may_be_empty_but_ids_may_not() {
+        let status = "Uid:\t1\t1\t1\t1\nGroups:\t \n";
+        assert_eq!(numbers(status, "Uid:").unwrap(), [1; 4]);
+        assert!(list(status, "Groups:").is_empty());
+        assert!(numbers(status, "Gid:").is_err());
+    }
+
+    #[test]
+    fn the_launchers_own_state_can_be_read() {
+        assert!(Host::own().unwrap().namespaces.user > 0);
+    }
+}

@@ -1,0 +1,219 @@
+//! The launcher's side of a start: clone, groups, id maps, the word to go,
+//! and the wait until the child executes its engine.
+//!
+//! Whatever fails here, the child is dead and reaped before the fault is
+//! answered.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use gm_protocol::orders::{Fault, FaultKind, WaitStatus};
+use gm_protocol::plan::{Control, INNER_ID};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
+
+use super::cgroup::Group;
+use super::child::{Child, Step, live};
+use super::fault;
+use super::ids::Ids;
+use super::sys::{self, Side};
+
+/// The most that a child may take from clone to exec.
+const SET_UP: Duration = Duration::from_secs(5);
+/// The most that a killed child may take until it can be reaped.
+const REAP: Duration = Duration::from_millis(500);
+/// Our end of the start channel must not lie where the child puts 0–5.
+const ASIDE: i32 = 16;
+
+/// A process of ours that was cloned and not reaped yet. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+    status: Option<WaitStatus>,
+}
+
+impl Process {
+    /// SIGKILL to PID 1 of its namespace, which takes the whole namespace along.
+    pub(crate) fn kill(&self) {
+        // ESRCH: dead already.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
+    /// Whether its status was taken.
+    pub(crate) const fn is_reaped(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Its status if it is dead; reaps it the first time.
+    pub(crate) fn status(&mut self) -> Option<WaitStatus> {
+        if self.status.is_none() {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            let seen = waitid(WaitId::PidFd(self.pidfd.as_fd()), options).ok().flatten()?;
+            self.status = Some(status_of(&seen));
+        }
+        self.status
+    }
+
+    /// Waits for its death at most until `deadline`; never for ever, since a
+    /// traced process can hold its parent's wait up at will.
+    pub(crate) fn reap(&mut self, deadline: Instant) -> Option<WaitStatus> {
+        loop {
+            if let Some(status) = self.status() {
+                return Some(status);
+            }
+            let mut fds = [PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
+            if !wait(&mut fds, deadline) {
+                return self.status();
+            }
+        }
+    }
+
+    /// Kills and reaps, with the bound of a killed child.
+    pub(crate) fn end(&mut self) -> Option<WaitStatus> {
+        self.kill();
+        self.reap(Instant::now() + REAP)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.status().is_none() {
+            self.end();
+        }
+    }
+}
+
+fn status_of(seen: &WaitIdStatus) -> WaitStatus {
+    match (seen.exit_status(), seen.terminating_signal()) {
+        (Some(status), _) => WaitStatus::Exited(status),
+        (None, signal) => WaitStatus::Signaled(signal.unwrap_or(0)),
+    }
+}
+
+/// Polls until `deadline`; `false` = it passed.
+fn wait(fds: &mut [PollFd<'_>], deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(timeout) = Timespec::try_from(left) else { return false };
+        match poll(fds, Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => return false,
+            Ok(_) => return true,
+        }
+    }
+}
+
+/// Starts `child` with `ids` in `group` and waits until it executes its
+/// engine, or until a trial has ended. `broker` = hangs up when it dies.
+pub(crate) fn start(
+    child: &Child<'_>,
+    ids: &Ids,
+    group: &Group,
+    broker: BorrowedFd<'_>,
+) -> Result<Process, Fault> {
+    let channel = |e| fault::wall(Control::Descriptors, "start channel", e);
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(channel)?;
+    let theirs = rustix::io::fcntl_dupfd_cloexec(&theirs, ASIDE).map_err(channel)?;
+    let side = sys::clone_walled(group.directory())
+        .map_err(|e| fault::wall(Control::UserNs, "clone3", e))?;
+    let mut process = match side {
+        Side::Child => {
+            // Else it would never see the launcher hang up.
+            drop(ours);
+            live(child, &theirs)
+        }
+        Side::Parent { pid, pidfd } => Process { pid, pidfd, status: None },
+    };
+    drop(theirs);
+    prepare(process.pid, child, ids, group)?;
+    rustix::io::write(&ours, &[1]).map_err(channel)?;
+    match follow(&mut process, &ours, child.exec.is_none(), broker) {
+        Ok(()) => Ok(process),
+        Err(mut fault) => {
+            process.end();
+            if group.counters().oom_kills > 0 {
+                fault = fault::breach(Control::CgroupMemory, &fault.step, "the limit leaves no room to start");
+            }
+            Err(fault)
+        }
+    }
+}
+
+/// What only the parent can do, while the child waits.
+fn prepare(pid: Pid, child: &Child<'_>, ids: &Ids, group: &Group) -> Result<(), Fault> {
+    group.attach(pid)?;
+    let proc = format!("/proc/{}", pid.as_raw_nonzero());
+    let put = |file: &str, text: &str, wall| {
+        std::fs::write(format!("{proc}/{file}"), text)
+            .map_err(|e| fault::wall(wall, format!("write {file}"), fault::errno(&e)))
+    };
+    // First to go when the machine itself is short.
+    put("oom_score_adj", "1000", Control::CgroupMemory)?;
+    if !child.drop_groups {
+        // The kernel's condition for a gid map written without privilege.
+        put("setgroups", "deny", Control::Uid)?;
+    }
+    // One id each and never host 0: with 0 mapped, files of root would be the
+    // plugin's own.
+    put("gid_map", &format!("{INNER_ID} {} 1\n", ids.gid), Control::Uid)?;
+    put("uid_map", &format!("{INNER_ID} {} 1\n", ids.uid), Control::Uid)
+}
+
+/// Waits for the end of the child's own steps: the start channel closes at
+/// exec, or brings the step that failed.
+fn follow(
+    process: &mut Process,
+    start: &OwnedFd,
+    trial: bool,
+    broker: BorrowedFd<'_>,
+) -> Result<(), Fault> {
+    let deadline = Instant::now() + SET_UP;
+    let mut fds = [
+        PollFd::from_borrowed_fd(start.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(broker, PollFlags::empty()),
+    ];
+    if !wait(&mut fds, deadline) {
+        return Err(fault::breach(Control::PidNs, "start", "not ready within 5 s"));
+    }
+    if fds.iter().skip(1).any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR)) {
+        return Err(fault::gone("start", "the broker is gone"));
+    }
+    let mut report = [0; 8];
+    let got = rustix::io::retry_on_intr(|| rustix::io::read(start, &mut report));
+    match (got, report) {
+        // Closed by exec; or by death, which shows at once or in the first look.
+        (Ok(0), _) if trial => match process.reap(deadline) {
+            Some(WaitStatus::Exited(0)) => Ok(()),
+            other => Err(died(other)),
+        },
+        (Ok(0), _) => match process.status() {
+            None => Ok(()),
+            dead => Err(died(dead)),
+        },
+        (Ok(5), [step, a, b, c, d, ..]) => {
+            let errno = Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d]));
+            Err(step_fault(step, errno))
+        }
+        _ => Err(fault::breach(Control::PidNs, "start", "the start channel brought something else")),
+    }
+}
+
+fn died(status: Option<WaitStatus>) -> Fault {
+    fault::breach(Control::PidNs, "start", format!("the child ended before its engine ran: {status:?}"))
+}
+
+fn step_fault(number: u8, errno: Errno) -> Fault {
+    let Some(step) = Step::of(number) else {
+        return fault::breach(Control::PidNs, "start", "unknown step");
+    };
+    let mut fault = fault::wall(step.wall(), step.text(), errno);
+    if step == Step::Exec {
+        fault.kind = FaultKind::EngineMissing;
+    }
+    fault
+}
