@@ -1,1 +1,16 @@
-//! To be written.
+//! One process, one plugin: the launcher, and one small binary per engine.
+//!
+//! The launcher puts up the walls that only an outsider can; each engine
+//! binary puts up the rest round itself before it touches a plugin's byte. No
+//! code here decides about trust, parses a manifest or compiles a filter.
+
+#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
+mod abi;
+#[cfg(feature = "compile-wasm")]
+pub mod compile;
+#[cfg(feature = "wasm")]
+pub mod engine;
+#[cfg(feature = "launcher")]
+pub mod launcher;
+#[cfg(feature = "runner")]
+pub mod walls;

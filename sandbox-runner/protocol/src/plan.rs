@@ -8,7 +8,7 @@ use bincode::{Decode, Encode};
 /// Names engine, compiler and settings of the artifacts that `gm-run-wasm`
 /// loads. Part of the artifact cache's key: an artifact of another engine is
 /// never loaded.
-pub const ENGINE_ID: &str = "wasmer-7.4.2/cranelift-0.135.0/elf/baseline-x86_64/gm-2";
+pub const ENGINE_ID: &str = "wasmer-7.4.2/cranelift-0.135.0/elf/x86-64-v2/gm-2";
 
 /// The link to the broker, in every walled process.
 pub const FD_LINK: i32 = 3;

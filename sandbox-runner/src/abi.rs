@@ -1,0 +1,167 @@
+//! The ABI `gm-2` as data: which functions a module may import from `gm`, and
+//! which it exports, with their types. Compiler and runner read the same table.
+
+use gm_protocol::plan::{Hook, HostOp, HostOps};
+
+/// The module that imports come from.
+pub(crate) const MODULE: &str = "gm";
+/// The memory that every plugin exports.
+pub(crate) const MEMORY: &str = "memory";
+/// Hands out the buffers of documents.
+pub(crate) const ALLOC: &str = "gm_alloc";
+/// Takes them back.
+pub(crate) const FREE: &str = "gm_free";
+/// Called once, before `init`.
+pub(crate) const INITIALIZE: &str = "_initialize";
+
+/// A value's type, of those that the ABI uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// 32 bits.
+    I32,
+    /// 64 bits.
+    I64,
+}
+
+/// Parameters and results of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Type {
+    pub(crate) takes: &'static [Value],
+    pub(crate) gives: &'static [Value],
+}
+
+use Value::{I32, I64};
+
+const TEXT_TO_I32: Type = Type {
+    takes: &[I32, I32],
+    gives: &[I32],
+};
+const TEXT_TO_I64: Type = Type {
+    takes: &[I32, I32],
+    gives: &[I64],
+};
+
+/// A function of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Import {
+    /// Sets the reply document.
+    Reply,
+    /// Sets the error's text.
+    Fail,
+    /// Copies the last result.
+    Result,
+    /// Reads a file of the package.
+    AssetRead,
+    /// Asks the host process.
+    Op(HostOp),
+}
+
+impl Import {
+    /// The import of a name, if the ABI has it.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "reply" => Some(Self::Reply),
+            "fail" => Some(Self::Fail),
+            "result" => Some(Self::Result),
+            "asset_read" => Some(Self::AssetRead),
+            other => HostOp::from_name(other).map(Self::Op),
+        }
+    }
+
+    /// Its type.
+    pub(crate) const fn ty(self) -> Type {
+        match self {
+            Self::Reply | Self::Fail | Self::Result => TEXT_TO_I32,
+            Self::AssetRead => Type {
+                takes: &[I32, I32, I64, I32],
+                gives: &[I64],
+            },
+            Self::Op(op) => match op {
+                HostOp::Log => Type {
+                    takes: &[I32, I32, I32],
+                    gives: &[I32],
+                },
+                HostOp::EventEmit => Type {
+                    takes: &[I32, I32, I32, I32],
+                    gives: &[I32],
+                },
+                HostOp::NodePut | HostOp::EdgePut => TEXT_TO_I32,
+                HostOp::ConfigGet
+                | HostOp::NodeGet
+                | HostOp::NodeQuery
+                | HostOp::EdgeGet
+                | HostOp::EdgeQuery => TEXT_TO_I64,
+            },
+        }
+    }
+
+    /// Whether the grant gives it. What stays inside the runner needs none.
+    pub(crate) const fn granted(self, ops: HostOps) -> bool {
+        match self {
+            Self::Reply | Self::Fail | Self::Result | Self::AssetRead => true,
+            Self::Op(op) => ops.has(op),
+        }
+    }
+}
+
+/// The type that an export of this name must have, if the ABI knows the name.
+pub(crate) fn export(name: &str) -> Option<Type> {
+    match name {
+        ALLOC => Some(Type {
+            takes: &[I32],
+            gives: &[I32],
+        }),
+        FREE => Some(Type {
+            takes: &[I32, I32],
+            gives: &[],
+        }),
+        INITIALIZE => Some(Type {
+            takes: &[],
+            gives: &[],
+        }),
+        other => Hook::from_name(other).map(|_| TEXT_TO_I32),
+    }
+}
+
+/// Error codes as the ABI returns them.
+pub(crate) mod code {
+    #![cfg_attr(
+        not(feature = "wasm"),
+        expect(dead_code, reason = "only the runner answers calls")
+    )]
+    /// There is none.
+    pub(crate) const NOT_FOUND: i32 = -2;
+    /// Not UTF-8, not JSON, or a value out of range.
+    pub(crate) const INVALID: i32 = -3;
+    /// An argument or result over its cap.
+    pub(crate) const TOO_BIG: i32 = -4;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_call_is_an_import_with_its_permission() {
+        for op in HostOp::ALL {
+            let import = Import::from_name(op.as_str()).unwrap();
+            assert_eq!(import, Import::Op(*op));
+            assert!(import.granted(HostOps::NONE.with(*op)));
+            assert!(!import.granted(HostOps::NONE));
+        }
+        assert_eq!(Import::from_name("socket"), None);
+    }
+
+    #[test]
+    fn hooks_and_the_allocator_have_their_types() {
+        assert_eq!(export("on_commit_analyzed"), Some(TEXT_TO_I32));
+        assert_eq!(
+            export("gm_free"),
+            Some(Type {
+                takes: &[I32, I32],
+                gives: &[]
+            })
+        );
+        assert_eq!(export("_start"), None);
+    }
+}

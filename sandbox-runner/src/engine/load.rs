@@ -1,0 +1,219 @@
+//! The engine itself: warmed before the walls, then one artifact, one instance.
+//!
+//! An artifact is machine code of our own compiler, vouched for by the MAC that
+//! the broker checked over the bytes it had copied to `/code`. Nothing else is
+//! ever loaded.
+#![expect(
+    unsafe_code,
+    reason = "to load an artifact is to trust it; the reason to do so is outside this process"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gm_protocol::plan::{CODE_PATH, FD_ASSETS, HostOp, HostOps, WARM_PATH, WasmSetup};
+use gm_protocol::runner_end::RunnerEnd;
+use wasmer::sys::{EngineBuilder, NativeEngineExt};
+use wasmer::{
+    DeserializeError, ExternType, FunctionEnv, Instance, InstantiationError, Module, Store, Type,
+    TypedFunction,
+};
+
+use super::calls::Plugin;
+use super::host::Host;
+use super::imports;
+use super::memory::{Budget, Capped};
+use crate::abi::{self, Import, Value};
+use crate::walls::sys::guest::Guest;
+use crate::walls::{Narrowed, WallError, Walled, last, sys};
+
+/// Memory for the warm-up's own module: some pages, and a table.
+const WARM_BYTES: u64 = 1 << 20;
+
+/// Why code was not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum LoadError {
+    #[error("could not map the artifact: {0}")]
+    Artifact(#[from] DeserializeError),
+    #[error("the module's import {0} is not in the grant, or of another type")]
+    Import(String),
+}
+
+/// A warmed engine and the memory that its one plugin will get.
+pub(super) struct Engine {
+    engine: wasmer::Engine,
+    budget: Arc<Budget>,
+    memory: Arc<Guest>,
+}
+
+/// A plugin's code, mapped; nothing of it has run.
+pub(super) struct Loaded {
+    store: Store,
+    module: Module,
+    memory: Arc<Guest>,
+    walled: Walled,
+}
+
+impl Engine {
+    /// Makes the engine and runs our own module on it once, so that all that
+    /// is made lazily (stacks, tables, hash seeds) is there before the walls.
+    pub(super) fn warm() -> Result<Self, WallError> {
+        let budget = Arc::new(Budget::default());
+        let mut engine = wasmer::Engine::from(EngineBuilder::headless());
+        engine.set_tunables(Capped::new(Arc::clone(&budget)));
+        let guest = Arc::new(Guest::reserve().map_err(std::io::Error::from)?);
+        budget.set(WARM_BYTES, Arc::clone(&guest));
+        warm_up(&engine, guest).ok_or(WallError::WarmUp)?;
+        // The engine keeps a descriptor of what it maps; that of /warm goes.
+        sys::close_from(FD_ASSETS.unsigned_abs() + 1)?;
+        let memory = Arc::new(Guest::reserve().map_err(std::io::Error::from)?);
+        Ok(Self {
+            engine,
+            budget,
+            memory,
+        })
+    }
+
+    /// Maps the plugin's artifact. Behind the walls, since it is read here.
+    pub(super) fn load(self, walled: Walled, task: &WasmSetup) -> Result<Loaded, LoadError> {
+        let module = map(&self.engine, Path::new(CODE_PATH))?;
+        imports_fit(&module, task.host_ops)?;
+        self.budget.set(task.memory_bytes, Arc::clone(&self.memory));
+        // Made while mapping is still allowed.
+        let store = Store::new(self.engine);
+        Ok(Loaded {
+            store,
+            module,
+            memory: self.memory,
+            walled,
+        })
+    }
+}
+
+impl Loaded {
+    /// Closes all but the link and installs the last filter.
+    pub(super) fn narrow(self) -> Result<(Ready, Narrowed), WallError> {
+        // The engine keeps the artifact's descriptor for the names in a trap's
+        // trace, which nobody reads here.
+        sys::close_from(4)?;
+        let narrowed = self.walled.narrow()?;
+        Ok((
+            Ready {
+                store: self.store,
+                module: self.module,
+                memory: self.memory,
+            },
+            narrowed,
+        ))
+    }
+}
+
+/// A plugin's code with all filters up.
+pub(super) struct Ready {
+    store: Store,
+    module: Module,
+    memory: Arc<Guest>,
+}
+
+impl Ready {
+    /// Runs the first of the plugin's instructions: its segments, `start` and
+    /// `_initialize`. A trap in them ends the process.
+    pub(super) fn instantiate(
+        self,
+        _: Narrowed,
+        link: RunnerEnd,
+        task: &WasmSetup,
+        assets: &'static [u8],
+    ) -> Plugin {
+        last::new_call();
+        let host = Host::new(link, Arc::clone(&self.memory), task, assets);
+        match instance(self.store, &self.module, host) {
+            Ok((store, env, instance)) => Plugin::new(store, env, &instance),
+            Err(InstantiationError::Start(error)) => last::trap(super::calls::class(&error)),
+            // Too little memory for what the module begins with.
+            Err(InstantiationError::Link(wasmer::LinkError::Resource(_))) => {
+                last::refused_grow();
+                last::trap(gm_protocol::message::TrapClass::Other)
+            }
+            Err(InstantiationError::Link(wasmer::LinkError::Trap(error))) => {
+                last::trap(super::calls::class(&error))
+            }
+            Err(_) => last::not_loaded(),
+        }
+    }
+}
+
+fn instance(
+    mut store: Store,
+    module: &Module,
+    host: Host,
+) -> Result<(Store, FunctionEnv<Host>, Instance), InstantiationError> {
+    let env = FunctionEnv::new(&mut store, host);
+    let names: Vec<String> = module
+        .imports()
+        .map(|import| import.name().to_owned())
+        .collect();
+    let functions = imports::functions(&mut store, &env, names.iter().map(String::as_str));
+    let instance = Instance::new(&mut store, module, &functions)?;
+    Ok((store, env, instance))
+}
+
+fn map(engine: &wasmer::Engine, path: &Path) -> Result<Module, DeserializeError> {
+    // SAFETY: `path` is /code or /warm of our own mount tree, read-only for
+    // everybody. The launcher wrote both: /warm from the file it hashed at its
+    // start, /code from the sealed memory whose MAC the broker had checked,
+    // made with a key that only it has, over the output of our own compiler.
+    unsafe { Module::deserialize_from_file(engine, path) }
+}
+
+/// The grant again, in the process that would be asked: the compiler's word
+/// may be older than the grant.
+fn imports_fit(module: &Module, granted: HostOps) -> Result<(), LoadError> {
+    for import in module.imports() {
+        let known = if import.module() == abi::MODULE {
+            Import::from_name(import.name())
+        } else {
+            None
+        };
+        let fits =
+            known.is_some_and(|known| known.granted(granted) && has_type(import.ty(), known));
+        if !fits {
+            return Err(LoadError::Import(import.name().to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn has_type(found: &ExternType, import: Import) -> bool {
+    let same = |found: &[Type], wanted: &[Value]| {
+        found
+            .iter()
+            .copied()
+            .eq(wanted.iter().map(|value| match value {
+                Value::I32 => Type::I32,
+                Value::I64 => Type::I64,
+            }))
+    };
+    let wanted = import.ty();
+    matches!(found, ExternType::Function(ty)
+        if same(ty.params(), wanted.takes) && same(ty.results(), wanted.gives))
+}
+
+/// One call of everything, and one trap that comes back as a value.
+fn warm_up(engine: &wasmer::Engine, memory: Arc<Guest>) -> Option<()> {
+    let module = map(engine, Path::new(WARM_PATH)).ok()?;
+    imports_fit(&module, HostOps::NONE.with(HostOp::Log)).ok()?;
+    let (mut store, _, instance) =
+        instance(Store::new(engine.clone()), &module, Host::bare(memory)).ok()?;
+    let call: TypedFunction<(u32, u32), i32> = instance
+        .exports
+        .get_typed_function(&store, "on_commit_analyzed")
+        .ok()?;
+    let trap: TypedFunction<(u32, u32), i32> = instance
+        .exports
+        .get_typed_function(&store, "shutdown")
+        .ok()?;
+    call.call(&mut store, 1024, 16).ok()?;
+    trap.call(&mut store, 0, 0).err().map(|_| last::new_call())
+}
