@@ -11,15 +11,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use gm_protocol::plan::{CODE_PATH, FD_ASSETS, HostOp, HostOps, WARM_PATH, WasmSetup};
+use gm_protocol::message::TrapClass;
+use gm_protocol::plan::{CODE_PATH, FD_ASSETS, HostOps, WARM_PATH, WasmSetup};
 use gm_protocol::runner_end::RunnerEnd;
 use wasmer::sys::{EngineBuilder, NativeEngineExt};
 use wasmer::{
-    DeserializeError, ExternType, FunctionEnv, Instance, InstantiationError, Module, Store, Type,
-    TypedFunction,
+    DeserializeError, ExternType, FunctionEnv, Instance, InstantiationError, LinkError, Module,
+    Store, Type, TypedFunction,
 };
 
-use super::calls::Plugin;
+use super::calls::{self, Plugin};
 use super::host::Host;
 use super::imports;
 use super::memory::{Budget, Capped};
@@ -29,16 +30,6 @@ use crate::walls::{Narrowed, WallError, Walled, last, sys};
 
 /// Memory for the warm-up's own module: some pages, and a table.
 const WARM_BYTES: u64 = 1 << 20;
-
-/// Why code was not loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(super) enum LoadError {
-    #[error("could not map the artifact: {0}")]
-    Artifact(#[from] DeserializeError),
-    #[error("the module's import {0} is not in the grant, or of another type")]
-    Import(String),
-}
 
 /// A warmed engine and the memory that its one plugin will get.
 pub(super) struct Engine {
@@ -76,18 +67,24 @@ impl Engine {
     }
 
     /// Maps the plugin's artifact. Behind the walls, since it is read here.
-    pub(super) fn load(self, walled: Walled, task: &WasmSetup) -> Result<Loaded, LoadError> {
-        let module = map(&self.engine, Path::new(CODE_PATH))?;
-        imports_fit(&module, task.host_ops)?;
+    /// Ends the process if it can't: nothing is dropped then, since to unmap
+    /// and close is not allowed any more.
+    pub(super) fn load(self, walled: Walled, task: &WasmSetup) -> Loaded {
+        let Ok(module) = map(&self.engine, Path::new(CODE_PATH)) else {
+            last::not_loaded()
+        };
+        if !imports_fit(&module, task.host_ops) {
+            last::not_loaded();
+        }
         self.budget.set(task.memory_bytes, Arc::clone(&self.memory));
         // Made while mapping is still allowed.
         let store = Store::new(self.engine);
-        Ok(Loaded {
+        Loaded {
             store,
             module,
             memory: self.memory,
             walled,
-        })
+        }
     }
 }
 
@@ -128,16 +125,17 @@ impl Ready {
     ) -> Plugin {
         last::new_call();
         let host = Host::new(link, Arc::clone(&self.memory), task, assets);
-        match instance(self.store, &self.module, host) {
-            Ok((store, env, instance)) => Plugin::new(store, env, &instance),
-            Err(InstantiationError::Start(error)) => last::trap(super::calls::class(&error)),
+        // Outlives a failure below, for the same reason as in `load`.
+        let mut store = self.store;
+        match instance(&mut store, &self.module, host) {
+            Ok((env, instance)) => Plugin::new(store, env, &instance),
+            Err(
+                InstantiationError::Start(error) | InstantiationError::Link(LinkError::Trap(error)),
+            ) => last::trap(calls::class(&error)),
             // Too little memory for what the module begins with.
-            Err(InstantiationError::Link(wasmer::LinkError::Resource(_))) => {
+            Err(InstantiationError::Link(LinkError::Resource(_))) => {
                 last::refused_grow();
-                last::trap(gm_protocol::message::TrapClass::Other)
-            }
-            Err(InstantiationError::Link(wasmer::LinkError::Trap(error))) => {
-                last::trap(super::calls::class(&error))
+                last::trap(TrapClass::Other)
             }
             Err(_) => last::not_loaded(),
         }
@@ -145,18 +143,18 @@ impl Ready {
 }
 
 fn instance(
-    mut store: Store,
+    store: &mut Store,
     module: &Module,
     host: Host,
-) -> Result<(Store, FunctionEnv<Host>, Instance), InstantiationError> {
-    let env = FunctionEnv::new(&mut store, host);
+) -> Result<(FunctionEnv<Host>, Instance), InstantiationError> {
+    let env = FunctionEnv::new(store, host);
     let names: Vec<String> = module
         .imports()
         .map(|import| import.name().to_owned())
         .collect();
-    let functions = imports::functions(&mut store, &env, names.iter().map(String::as_str));
-    let instance = Instance::new(&mut store, module, &functions)?;
-    Ok((store, env, instance))
+    let functions = imports::functions(store, &env, names.iter().map(String::as_str));
+    let instance = Instance::new(store, module, &functions)?;
+    Ok((env, instance))
 }
 
 fn map(engine: &wasmer::Engine, path: &Path) -> Result<Module, DeserializeError> {
@@ -169,20 +167,11 @@ fn map(engine: &wasmer::Engine, path: &Path) -> Result<Module, DeserializeError>
 
 /// The grant again, in the process that would be asked: the compiler's word
 /// may be older than the grant.
-fn imports_fit(module: &Module, granted: HostOps) -> Result<(), LoadError> {
-    for import in module.imports() {
-        let known = if import.module() == abi::MODULE {
-            Import::from_name(import.name())
-        } else {
-            None
-        };
-        let fits =
-            known.is_some_and(|known| known.granted(granted) && has_type(import.ty(), known));
-        if !fits {
-            return Err(LoadError::Import(import.name().to_owned()));
-        }
-    }
-    Ok(())
+fn imports_fit(module: &Module, granted: HostOps) -> bool {
+    module.imports().all(|import| {
+        let known = Import::from_name(import.name()).filter(|_| import.module() == abi::MODULE);
+        known.is_some_and(|known| known.granted(granted) && has_type(import.ty(), known))
+    })
 }
 
 fn has_type(found: &ExternType, import: Import) -> bool {
@@ -203,9 +192,8 @@ fn has_type(found: &ExternType, import: Import) -> bool {
 /// One call of everything, and one trap that comes back as a value.
 fn warm_up(engine: &wasmer::Engine, memory: Arc<Guest>) -> Option<()> {
     let module = map(engine, Path::new(WARM_PATH)).ok()?;
-    imports_fit(&module, HostOps::NONE.with(HostOp::Log)).ok()?;
-    let (mut store, _, instance) =
-        instance(Store::new(engine.clone()), &module, Host::bare(memory)).ok()?;
+    let mut store = Store::new(engine.clone());
+    let (_, instance) = instance(&mut store, &module, Host::bare(memory)).ok()?;
     let call: TypedFunction<(u32, u32), i32> = instance
         .exports
         .get_typed_function(&store, "on_commit_analyzed")

@@ -36,9 +36,7 @@ pub fn live(arena: &Arena) -> ExitCode {
     let walled = walls::put_up(&setup, &mut link).unwrap_or_else(|error| end(&error));
     // 5. The plugin's code is mapped; 6. the last filter, then its first
     //    instruction, which may be its `start` function.
-    let module = engine
-        .load(walled, task)
-        .unwrap_or_else(|_| last::not_loaded());
+    let module = engine.load(walled, task);
     let (module, narrowed) = module.narrow().unwrap_or_else(|error| end(&error));
     let mut plugin = module.instantiate(narrowed, link, task, assets);
     // 7. Calls, until the host says stop or is gone.

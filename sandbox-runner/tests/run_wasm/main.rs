@@ -4,28 +4,23 @@
 //! `scripts/build`.
 
 mod broker;
+mod calls;
+mod compiler;
 mod filters;
+mod memory;
+mod traps;
+mod walls;
 
-use broker::Plugin;
-
-const HELLO: &str = r#"(module
-  (import "gm" "reply" (func $reply (param i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (data (i32.const 16) "{\"hello\":true}")
-  (func (export "gm_alloc") (param i32) (result i32) (i32.const 1024))
-  (func (export "on_commit_analyzed") (param i32 i32) (result i32)
-    (drop (call $reply (i32.const 16) (i32.const 14)))
-    (i32.const 0)))"#;
-
-#[test]
-fn a_plugin_answers_events_until_it_is_told_to_stop() {
-    let mut plugin = Plugin::start(HELLO).loaded();
-    for _ in 0..3 {
-        let called = plugin.call(b"{}");
-        assert_eq!(
-            (called.status, called.document.as_deref()),
-            (0, Some(&b"{\"hello\":true}"[..]))
-        );
-    }
-    assert_eq!(plugin.stop(), (None, Some(0), None));
+/// A module whose hook has `body`, after `before` at its top level.
+fn hook(before: &str, body: &str) -> String {
+    format!(
+        r#"(module
+          {before}
+          (memory (export "memory") 1)
+          (data (i32.const 16) "{{\"hello\":true}}")
+          (data (i32.const 64) "words.txt")
+          (func (export "gm_alloc") (param i32) (result i32) (i32.const 1024))
+          (func (export "on_commit_analyzed") (param $ptr i32) (param $len i32) (result i32)
+            {body}))"#
+    )
 }
