@@ -104,7 +104,7 @@ fn another_owner_of_any_part_is_refused_unless_the_operator_names_the_place() {
             code(&place, &[PathBuf::from("/elsewhere")]),
             Some(Code::SourceUnsafeOwner)
         );
-        assert_eq!(code(&place, &[place.clone()]), None);
+        assert_eq!(code(&place, std::slice::from_ref(&place)), None);
     }
 }
 
@@ -195,7 +195,7 @@ fn ranges_name_commits_and_what_is_none_is_refused() {
     for range in ["v1..HEAD", "HEAD~1..", &format!("{first}..main")] {
         assert_eq!(
             repository.ids(&Range::parse(range).unwrap()),
-            [second.clone()],
+            vec![second.clone()],
             "{range}"
         );
     }
