@@ -180,6 +180,21 @@ fn pages_follow_each_other_through_their_cursors() {
 }
 
 #[test]
+fn a_page_is_full_even_if_the_call_took_what_stood_first() {
+    let graph = Graph::in_memory().unwrap();
+    committed(
+        &graph,
+        "w",
+        &format!("[{},{},{}]", node("a"), node("b"), node("c")),
+    );
+    let mut call = graph.begin("w", LIMIT);
+    call.node_put(r#"[{"id":"a","kind":"x"},{"id":"b","kind":"x"}]"#)
+        .unwrap();
+    let page = call.node_query(r#"{"kind":"k","limit":1}"#).unwrap();
+    assert_eq!(ids(&page), ["c"]);
+}
+
+#[test]
 fn a_page_keeps_below_the_limit_of_a_reply() {
     let graph = Graph::in_memory().unwrap();
     committed(

@@ -89,6 +89,7 @@ fn all_pages(ask: impl Fn(&str) -> Page) -> Vec<String> {
         if value["next"].is_null() {
             return items;
         }
+        assert!(items.len() < 1000, "the pages have no end");
     }
 }
 
@@ -252,7 +253,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let (n, weight) = (0..9_u8, -2..3_i64);
     let limit = 1..5_usize;
     prop_oneof![
-        prop::collection::vec((n.clone(), 0..2_u8), 0..4).prop_map(Step::PutNodes),
+        prop::collection::vec((n.clone(), 0..2_u8), 0..8).prop_map(Step::PutNodes),
         prop::collection::vec((n.clone(), n.clone(), weight.clone()), 0..6)
             .prop_map(Step::PutEdges),
         n.clone().prop_map(Step::GetNode),
@@ -286,7 +287,7 @@ fn steps() -> impl Strategy<Value = Step> {
 
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
     let turn = (
-        0..2_u8,
+        prop::sample::select(vec![0, 0, 0, 1]),
         prop::collection::vec(steps(), 1..8),
         prop::bool::weighted(0.7),
     )
