@@ -50,7 +50,7 @@ impl Repository {
     pub fn discover(start: Option<&Path>, trust: &[PathBuf]) -> Result<Self, Refusal> {
         let dot_git = match start {
             Some(directory) => named(directory)?,
-            None => surrounding()?,
+            None => surrounding(Path::new("."))?,
         };
         let Places {
             git_dir,
@@ -161,9 +161,8 @@ fn named(directory: &Path) -> Result<PathBuf, Refusal> {
 }
 
 /// The same, of the nearest directory upwards that has one.
-fn surrounding() -> Result<PathBuf, Refusal> {
-    let here = Path::new(".");
-    let here = std::fs::canonicalize(here).map_err(|error| not_one(here, error))?;
+fn surrounding(here: &Path) -> Result<PathBuf, Refusal> {
+    let here = canonical(here)?;
     // Who owns it is judged below, by our own rule.
     let options = upwards::Options {
         trust: upwards::TrustPolicy::Assume(Trust::Reduced),

@@ -79,6 +79,20 @@ fn a_directory_that_is_no_repository_is_refused_even_inside_one() {
 }
 
 #[test]
+fn without_a_name_the_nearest_repository_upwards_is_taken() {
+    let (outer, inside) = (Fixture::new(), PathBuf::from("inside/deeper"));
+    outer.write("inside/deeper/file", "");
+    let root = outer.path().canonicalize().unwrap();
+    assert_eq!(surrounding(&root.join(&inside)), Ok(root.join(".git")));
+    outer.git(&["init", "-q", "inside"]);
+    let nearest = root.join("inside/.git");
+    assert_eq!(surrounding(&root.join(&inside)), Ok(nearest.clone()));
+    assert_eq!(surrounding(&nearest.join("refs")), Ok(nearest));
+    let nowhere = surrounding(Path::new("/proc/self"));
+    assert_eq!(nowhere.unwrap_err().code, Code::SourceNotARepository);
+}
+
+#[test]
 fn unknown_formats_are_refused_on_opening() {
     let repository = Fixture::new();
     repository.git(&["config", "core.repositoryFormatVersion", "1"]);
