@@ -19,6 +19,7 @@ mod path;
 mod permissions;
 mod quantity;
 mod refusal;
+mod request;
 mod slot;
 mod statement;
 mod text;

@@ -67,6 +67,19 @@ impl Statement {
         Ok(Self { body })
     }
 
+    /// Whether these are exactly the files that the manifest names.
+    ///
+    /// # Errors
+    /// `artifact/missing` or `artifact/extra-file`.
+    pub fn check_files(manifest: &Manifest, artifacts: &[ArtifactDigest]) -> Result<(), Refusal> {
+        let named = |refusal: Refusal| {
+            refusal
+                .plugin(manifest.id().as_str())
+                .version(manifest.version().to_string())
+        };
+        in_order(manifest, artifacts).map(|_| ()).map_err(named)
+    }
+
     /// The body: ASCII lines.
     #[must_use]
     pub fn body(&self) -> &str {
