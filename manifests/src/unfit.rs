@@ -8,7 +8,9 @@
 pub struct Unfit(&'static str);
 
 impl Unfit {
-    pub(crate) const fn new(rule: &'static str) -> Self {
+    /// A rule of some type outside this crate.
+    #[must_use]
+    pub const fn new(rule: &'static str) -> Self {
         Self(rule)
     }
 
