@@ -184,7 +184,10 @@ impl<'a> Life<'a, '_> {
         let mut open = self.api.outside();
         loop {
             match process.recv(wait)? {
-                FromRunner::Loaded { init, shutdown } => return Ok((init, shutdown)),
+                FromRunner::Loaded { init, shutdown } => {
+                    self.api.close(&open);
+                    return Ok((init, shutdown));
+                }
                 message => self.host_call(process, message, &mut open, wait)?,
             }
         }
@@ -246,6 +249,7 @@ impl<'a> Life<'a, '_> {
         let wait = process.until(time);
         let mut open = self.api.open(event, seq);
         let answer = self.exchange(process, event, &mut open, wait)?;
+        self.api.close(&open);
         let reply = said(answer);
         let host_calls = open.host_calls();
         let reply = match reply {

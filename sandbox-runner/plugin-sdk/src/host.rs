@@ -48,7 +48,10 @@ pub fn log(level: Level, text: &str) {
 /// [`Code::Denied`] if the manifest's `config` doesn't name the key;
 /// [`Error::Document`] if the value isn't a `T`.
 pub fn config_get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Error> {
-    found(document("config_get", imports::config_get(key.as_bytes())))
+    let status = imports::config_get(key.as_bytes());
+    found(
+        bytes("config_get", status).and_then(|value| read(&format!("the value of {key}"), &value)),
+    )
 }
 
 /// `nodes:read`. The node with this id, if there is one.
@@ -158,8 +161,15 @@ fn bytes(call: &'static str, status: i64) -> Result<Vec<u8>, Error> {
 
 /// Fetches the result that `status` announces, as a document.
 fn document<T: DeserializeOwned>(call: &'static str, status: i64) -> Result<T, Error> {
-    let text = bytes(call, status)?;
-    serde_json::from_slice(&text).map_err(|source| Error::Document { what: call, source })
+    read(&format!("the result of {call}"), &bytes(call, status)?)
+}
+
+/// Reads a document; `what` tells people which one.
+fn read<T: DeserializeOwned>(what: &str, text: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(text).map_err(|source| Error::Document {
+        what: what.to_owned(),
+        source,
+    })
 }
 
 /// Tells "there is none" from a failure.
@@ -173,7 +183,10 @@ fn found<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// `value` as the argument of `call`.
 fn json(call: &'static str, value: &impl Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|source| Error::Document { what: call, source })
+    serde_json::to_vec(value).map_err(|source| Error::Document {
+        what: format!("the argument of {call}"),
+        source,
+    })
 }
 
 /// Sends records in lists that the host takes; adds up what it answers.

@@ -1,1 +1,86 @@
+//! The checks alone; behind the walls they are tested with the shipped binary.
 
+use super::*;
+use gm_protocol::plan::{HostOp, HostOps};
+
+fn task(hooks: &[Hook]) -> CompileSetup {
+    CompileSetup {
+        host_ops: HostOps::NONE.with(HostOp::Log),
+        hooks: hooks.to_vec(),
+        output_bytes: 1 << 20,
+    }
+}
+
+fn checked(text: &str, hooks: &[Hook]) -> Result<Counts, (Kind, String)> {
+    let module = wat::parse_str(text).unwrap();
+    check(&module, &task(hooks)).map_err(|fault| (fault.kind, fault.name))
+}
+
+#[test]
+fn a_module_needs_no_allocator_as_long_as_nothing_is_called() {
+    let bare = "(module (memory (export \"memory\") 1))";
+    assert_eq!(
+        checked(bare, &[]),
+        Ok(Counts {
+            memories: 1,
+            tables: 0
+        })
+    );
+    assert_eq!(
+        checked(bare, &[Hook::OnEdgeCreated]),
+        Err((Kind::MissingExport, "on_edge_created".into()))
+    );
+}
+
+#[test]
+fn an_optional_export_must_have_its_type() {
+    let text = "(module (memory (export \"memory\") 1) (func (export \"gm_free\") (param i32)))";
+    assert_eq!(
+        checked(text, &[]),
+        Err((Kind::MissingExport, "gm_free".into()))
+    );
+    let text = "(module (memory (export \"memory\") 1) (global (export \"_initialize\") i32 (i32.const 0)))";
+    assert_eq!(
+        checked(text, &[]),
+        Err((Kind::MissingExport, "_initialize".into()))
+    );
+}
+
+#[test]
+fn an_imported_function_may_be_exported_again() {
+    let text = "(module (import \"gm\" \"log\" (func $log (param i32 i32 i32) (result i32)))
+        (memory (export \"memory\") 1) (export \"other\" (func $log)))";
+    assert!(checked(text, &[]).is_ok());
+}
+
+#[test]
+fn the_memory_must_be_the_modules_own() {
+    let text = "(module (import \"gm\" \"memory\" (memory 1)) (export \"memory\" (memory 0)))";
+    assert_eq!(
+        checked(text, &[]),
+        Err((Kind::ImportUnknown, "gm.memory".into()))
+    );
+    let two = "(module (memory (export \"memory\") 1) (memory 1))";
+    assert_eq!(checked(two, &[]), Err((Kind::Malformed, String::new())));
+}
+
+#[test]
+fn a_count_is_refused_before_its_items_are_read() {
+    // A type section that claims 2^32 - 1 types and holds none.
+    let mut module = HEADER.to_vec();
+    module.extend([1, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    let fault = check(&module, &task(&[])).unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.name.as_str()),
+        (Kind::TooComplex, "types")
+    );
+}
+
+#[test]
+fn long_names_are_cut_between_characters() {
+    let name = "ä".repeat(5_000);
+    let text = format!("(module (import \"gm\" \"{name}\" (func)) (memory (export \"memory\") 1))");
+    let (kind, name) = checked(&text, &[]).unwrap_err();
+    assert_eq!(kind, Kind::ImportUnknown);
+    assert!(name.len() <= 200 && name.starts_with("gm.ä"));
+}

@@ -58,6 +58,7 @@ pub fn live(arena: &Arena) -> ExitCode {
 
 fn prepare(arena: &Arena) -> Result<Compiler, WallError> {
     walls::prepare()?;
+    sys::signals::leave_faults()?;
     walls::open_arena(arena)?;
     Ok(Compiler::new())
 }

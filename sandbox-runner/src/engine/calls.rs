@@ -18,13 +18,16 @@ const NOT_RUN: i32 = -1;
 /// The most bytes of an event: the ceiling of the host's own setting.
 const MOST_EVENT: usize = 16 << 20;
 
+/// Takes a document's address and length; 0 = done.
+type HookFunction = TypedFunction<(u32, u32), i32>;
+
 /// A plugin that can be called.
 pub(super) struct Plugin {
     store: Store,
     host: FunctionEnv<Host>,
     alloc: Option<TypedFunction<u32, u32>>,
     free: Option<TypedFunction<(u32, u32), ()>>,
-    hooks: Vec<(Hook, TypedFunction<(u32, u32), i32>)>,
+    hooks: Vec<(Hook, HookFunction)>,
 }
 
 impl Plugin {

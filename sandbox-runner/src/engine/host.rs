@@ -86,11 +86,6 @@ impl Host {
         }
     }
 
-    /// The most bytes of a document.
-    pub(super) const fn cap(&self) -> usize {
-        self.cap
-    }
-
     /// A hook begins; what the module logged before is passed on first.
     pub(super) fn enter(&mut self) {
         self.in_hook = true;
@@ -128,18 +123,13 @@ impl Host {
     }
 
     /// `fail`
-    pub(super) fn fail(&mut self, [address, len]: [u32; 2]) -> i32 {
+    pub(super) fn fail(&mut self, text: [u32; 2]) -> i32 {
         self.only_in_hook();
-        let mut text = self.bytes_at([address, len]);
-        // Cut between characters; what is no text after the cut never was.
-        let end = (0..=MOST_FAIL.min(text.len()))
-            .rev()
-            .find(|at| text.get(*at).is_none_or(|byte| byte & 0xC0 != 0x80));
-        text.truncate(end.unwrap_or(0));
-        if std::str::from_utf8(&text).is_err() {
+        let Ok(mut text) = String::from_utf8(self.bytes_at(text)) else {
             return code::INVALID;
-        }
-        self.answer.error = Some(text);
+        };
+        text.truncate(text.floor_char_boundary(MOST_FAIL));
+        self.answer.error = Some(text.into_bytes());
         0
     }
 
@@ -317,8 +307,12 @@ fn narrow(status: i64) -> i32 {
 /// Whether the text is one JSON object. The host checks again: this one only
 /// tells an honest plugin at once.
 fn is_object(text: &[u8]) -> bool {
-    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-    first == Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+    // The parser skips what it ignores without a look at its characters.
+    let Ok(text) = std::str::from_utf8(text) else {
+        return false;
+    };
+    text.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]

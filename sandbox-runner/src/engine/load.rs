@@ -142,6 +142,10 @@ impl Ready {
     }
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "the engine's own error type, once in a process's life"
+)]
 fn instance(
     store: &mut Store,
     module: &Module,

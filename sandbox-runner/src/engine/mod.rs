@@ -48,7 +48,7 @@ fn prepare(arena: &Arena) -> Result<load::Engine, WallError> {
     walls::open_arena(arena)?;
     let engine = load::Engine::warm()?;
     // After the warm-up, as the engine's own handlers are installed by it.
-    sys::signals::report_traps()?;
+    sys::traps::report_traps()?;
     Ok(engine)
 }
 

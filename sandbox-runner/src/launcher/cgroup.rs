@@ -29,7 +29,9 @@ const REMOVE_PAUSE: Duration = Duration::from_millis(2);
 /// Writes `value` into `dir/file` in one call, as these files want it. Never
 /// makes the file.
 fn write(dir: &Path, file: &str, value: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).open(dir.join(file))?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(dir.join(file))?;
     file.write_all(value.as_bytes())
 }
 
@@ -43,8 +45,13 @@ fn read(dir: &Path, file: &str) -> std::io::Result<String> {
 /// The number after `key` in a file of `key number` lines.
 fn keyed(dir: &Path, file: &str, key: &str) -> Option<u64> {
     let text = read(dir, file).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 /// Removes one empty group, with bounded patience. A group that isn't there

@@ -157,7 +157,9 @@ fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> 
     if hung_up(start) {
         sys::exit_now(WALL_MISSING);
     }
-    let Some(exec) = &child.exec else { return Ok(TrialDone) };
+    let Some(exec) = &child.exec else {
+        return Ok(TrialDone);
+    };
     // Last: until here any open descriptor may be needed, and from here on
     // only the engine's and the start channel are left to be closed by exec.
     let engine = put_in_order(exec, &null).map_err(at(Step::Descriptors))?;
@@ -186,19 +188,28 @@ fn forbid_user_namespaces() -> Result<(), Errno> {
 /// The bounding set first: dropping it needs `CAP_SETPCAP`.
 fn drop_capabilities(last_cap: u32) -> Result<(), (Step, Errno)> {
     for cap in 0..=last_cap {
-        let bit = 1_u64.checked_shl(cap).ok_or((Step::Bounding, Errno::RANGE))?;
+        let bit = 1_u64
+            .checked_shl(cap)
+            .ok_or((Step::Bounding, Errno::RANGE))?;
         rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(bit))
             .map_err(at(Step::Bounding))?;
     }
     clear_ambient_capability_set().map_err(at(Step::Ambient))?;
     let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
     set_capabilities(None, sets).map_err(at(Step::Capabilities))
 }
 
 fn hung_up(start: &OwnedFd) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(start.as_fd(), PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     poll(&mut fds, Some(&now)).map_or(true, |ready| ready > 0)
 }
 

@@ -63,7 +63,10 @@ impl Engines {
             let name = file_name(*engine).to_str().unwrap_or_default();
             (*engine, vet(&dir, name, 0o555))
         });
-        Ok(Self { found: found.collect(), warm: vet(&dir, WARM, 0o444) })
+        Ok(Self {
+            found: found.collect(),
+            warm: vet(&dir, WARM, 0o444),
+        })
     }
 
     /// The binary of `engine`.
@@ -125,13 +128,18 @@ fn vet(dir: &OwnedFd, name: &str, mode: u32) -> Result<Vetted, String> {
         return Err(format!("{name}: not a regular file of a sensible size"));
     }
     if found.uid() != 0 && found.uid() != caller {
-        return Err(format!("{name}: owned by uid {}, not by root or the caller", found.uid()));
+        return Err(format!(
+            "{name}: owned by uid {}, not by root or the caller",
+            found.uid()
+        ));
     }
     if found.mode() & 0o022 != 0 {
         return Err(format!("{name}: writable by group or others"));
     }
     if found.mode() & mode != mode {
-        return Err(format!("{name}: mode must include {mode:04o}, since plugins run as other uids"));
+        return Err(format!(
+            "{name}: mode must include {mode:04o}, since plugins run as other uids"
+        ));
     }
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -144,8 +152,16 @@ fn vet(dir: &OwnedFd, name: &str, mode: u32) -> Result<Vetted, String> {
         bytes = bytes.saturating_add(n as u64);
         hash.update(buffer.get(..n).unwrap_or_default());
     }
-    let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Vetted { file, bytes, digest })
+    let digest = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok(Vetted {
+        file,
+        bytes,
+        digest,
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +173,8 @@ mod tests {
 
     impl Dir {
         fn new(name: &str) -> (Self, OwnedFd) {
-            let path = std::env::temp_dir().join(format!("gm-engines-{}-{name}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("gm-engines-{}-{name}", std::process::id()));
             std::fs::create_dir(&path).unwrap();
             let fd = rustix::fs::open(&path, OFlags::RDONLY, Mode::empty()).unwrap();
             (Self(path), fd)

@@ -20,22 +20,42 @@ pub(crate) fn wall(control: Control, step: impl Into<String>, errno: Errno) -> F
 
 /// The wall `control` isn't as it must be.
 pub(crate) fn breach(control: Control, step: &str, detail: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::Wall(control), step: step.into(), errno: 0, detail: detail.into() }
+    Fault {
+        kind: FaultKind::Wall(control),
+        step: step.into(),
+        errno: 0,
+        detail: detail.into(),
+    }
 }
 
 /// An order that breaks the launcher's rules.
 pub(crate) fn refused(step: &str, detail: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::Refused, step: step.into(), errno: 0, detail: detail.into() }
+    Fault {
+        kind: FaultKind::Refused,
+        step: step.into(),
+        errno: 0,
+        detail: detail.into(),
+    }
 }
 
 /// The child that an order names isn't there.
 pub(crate) fn gone(step: &str, detail: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::Gone, step: step.into(), errno: 0, detail: detail.into() }
+    Fault {
+        kind: FaultKind::Gone,
+        step: step.into(),
+        errno: 0,
+        detail: detail.into(),
+    }
 }
 
 /// A setting of broker.toml, or the machine, is not acceptable.
 pub(crate) fn config(step: &str, detail: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::Config, step: step.into(), errno: 0, detail: detail.into() }
+    Fault {
+        kind: FaultKind::Config,
+        step: step.into(),
+        errno: 0,
+        detail: detail.into(),
+    }
 }
 
 /// The errno of an I/O error of the standard library.

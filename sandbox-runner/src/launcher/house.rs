@@ -26,7 +26,11 @@ use super::start::{Process, start};
 use super::sys;
 
 /// Limits of the trial child: it does nothing.
-const TRIAL: GroupLimits = GroupLimits { memory_bytes: 16 << 20, pids: 1, cpu_percent: 100 };
+const TRIAL: GroupLimits = GroupLimits {
+    memory_bytes: 16 << 20,
+    pids: 1,
+    cpu_percent: 100,
+};
 
 /// See the module.
 #[derive(Debug)]
@@ -68,13 +72,19 @@ impl House {
         sweep(&tree, &places.live);
         let live = hold(&places.live, instance)?;
         let engines = Engines::open().map_err(io("engines"))?;
-        let (planted, group_gaps) = Instance::plant(&tree, &format!("gm-{instance}"), settings.run_as);
+        let (planted, group_gaps) =
+            Instance::plant(&tree, &format!("gm-{instance}"), settings.run_as);
         let mut house = Self {
             engines,
             memory_bytes: planted.memory_bytes(),
             cgroup_mode: tree.mode(),
             scratch: places.scratch,
-            given: Given::of(Tried { child: Ok(()), shared: true, groups: false, group_gaps: Vec::new() }),
+            given: Given::of(Tried {
+                child: Ok(()),
+                shared: true,
+                groups: false,
+                group_gaps: Vec::new(),
+            }),
             host: Host::own()?,
             last_cap: last_cap()?,
             slots,
@@ -84,7 +94,12 @@ impl House {
         };
         let child = house.trial(broker);
         let (shared, groups) = (house.slots.shared(), house.instance.complete());
-        house.given = Given::of(Tried { child, shared, groups, group_gaps });
+        house.given = Given::of(Tried {
+            child,
+            shared,
+            groups,
+            group_gaps,
+        });
         Ok(house)
     }
 
@@ -93,7 +108,12 @@ impl House {
         let ids = self.slots.take()?;
         let (_, mut group) = self.instance.group(&TRIAL, self.settings.run_as)?;
         let processes = (!self.slots.shared()).then_some(1);
-        let bounds = Bounds { file_bytes: 0, memory_bytes: TRIAL.memory_bytes, processes, cpu_seconds: None };
+        let bounds = Bounds {
+            file_bytes: 0,
+            memory_bytes: TRIAL.memory_bytes,
+            processes,
+            cpu_seconds: None,
+        };
         let result = self
             .child(None, Vec::new(), bounds)
             .and_then(|child| start(&child, &ids, &group, broker));
@@ -113,7 +133,10 @@ impl House {
             gaps: self.given.gaps.clone(),
             cgroup_mode: self.cgroup_mode.to_owned(),
             landlock_abi: sys::landlock_abi().unwrap_or(0),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
             uids: self.slots.bounds(),
             uid_shared: self.slots.shared(),
             memory_bytes: self.memory_bytes,
@@ -131,12 +154,17 @@ impl House {
     ) -> Result<(Running, Started), Fault> {
         self.given.enough(self.settings.min)?;
         if order.limits.memory_bytes > self.memory_bytes {
-            return Err(refused("limits", "more memory than all plugins together may be given"));
+            return Err(refused(
+                "limits",
+                "more memory than all plugins together may be given",
+            ));
         }
         let own_uid = !self.slots.shared();
         let bounds = order.bounds(own_uid);
         let ids = self.slots.take()?;
-        let (number, mut group) = self.instance.group(&order.group_limits(), self.settings.run_as)?;
+        let (number, mut group) = self
+            .instance
+            .group(&order.group_limits(), self.settings.run_as)?;
         let result = self.launch(order, bounds, &ids, &group, broker);
         let (process, expected, digest) = match result {
             Ok(started) => started,
@@ -155,7 +183,16 @@ impl House {
             cgroups: group.paths(),
             engine_digest: digest,
         };
-        Ok((Running { process, group, ids, expected, killed_by_us: false }, started))
+        Ok((
+            Running {
+                process,
+                group,
+                ids,
+                expected,
+                killed_by_us: false,
+            },
+            started,
+        ))
     }
 
     fn launch(
@@ -169,7 +206,12 @@ impl House {
         let binary = self.engines.binary(order.engine)?;
         let warm = self.engines.warm(order.engine)?;
         let contents = contents(order, warm);
-        let expected = Expected::new(&order.fds(), bounds, !self.slots.shared(), !contents.is_empty())?;
+        let expected = Expected::new(
+            &order.fds(),
+            bounds,
+            !self.slots.shared(),
+            !contents.is_empty(),
+        )?;
         let exec = exec(order, binary)?;
         let child = self.child(Some(exec), contents, bounds)?;
         let process = start(&child, ids, group, broker)?;
@@ -231,13 +273,17 @@ fn hold(live: &Path, instance: &str) -> Result<(PathBuf, File), Fault> {
 /// The largest capability that this kernel knows.
 fn last_cap() -> Result<u32, Fault> {
     let path = "/proc/sys/kernel/cap_last_cap";
-    let text = std::fs::read_to_string(path).map_err(|e| wall(Control::Caps, path, super::fault::errno(&e)))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| wall(Control::Caps, path, super::fault::errno(&e)))?;
     text.trim().parse().map_err(|_| config(path, "no number"))
 }
 
 fn contents<'a>(order: &'a Accepted, warm: Option<&'a Vetted>) -> Vec<Content<'a>> {
     use std::os::fd::AsFd as _;
-    let code = order.code.as_ref().map(|(fd, bytes)| (CODE_PATH, fd.as_fd(), *bytes));
+    let code = order
+        .code
+        .as_ref()
+        .map(|(fd, bytes)| (CODE_PATH, fd.as_fd(), *bytes));
     let warm = warm.map(|warm| (WARM_PATH, warm.fd(), warm.bytes));
     let content = |(path, from, bytes): (&'static str, _, _)| Content {
         name: path.trim_start_matches('/'),
@@ -253,7 +299,10 @@ fn exec<'a>(order: &'a Accepted, binary: &'a Vetted) -> Result<Exec<'a>, Fault> 
     let engine: Engine = order.engine;
     Ok(Exec {
         engine: binary.fd(),
-        argv: vec![file_name(engine).to_owned(), text(order.limits.memory_bytes.to_string())?],
+        argv: vec![
+            file_name(engine).to_owned(),
+            text(order.limits.memory_bytes.to_string())?,
+        ],
         fds: order.fds(),
     })
 }

@@ -30,21 +30,35 @@ pub(crate) struct Range {
 impl Range {
     /// Checks a range: not empty, not low, not beyond what an id can be, and
     /// without an account in it (`passwd`, `group`: the texts of those files).
-    pub(crate) fn checked(first: u32, count: u32, passwd: &str, group: &str) -> Result<Self, Fault> {
+    pub(crate) fn checked(
+        first: u32,
+        count: u32,
+        passwd: &str,
+        group: &str,
+    ) -> Result<Self, Fault> {
         let wrong = |detail: String| Err(fault::config("isolation.uids", detail));
         if first < LEAST || count == 0 {
-            return wrong(format!("[{first}, {count}]: the first must be at least {LEAST}, and the count not 0"));
+            return wrong(format!(
+                "[{first}, {count}]: the first must be at least {LEAST}, and the count not 0"
+            ));
         }
         // -1 and -2 mean "none" and "nobody" to the kernel.
-        let Some(last) = first.checked_add(count - 1).filter(|last| *last < u32::MAX - 1) else {
+        let Some(last) = first
+            .checked_add(count - 1)
+            .filter(|last| *last < u32::MAX - 1)
+        else {
             return wrong(format!("[{first}, {count}] reaches beyond the largest id"));
         };
         let taken = |text: &str| {
-            let mut ids = text.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok());
+            let mut ids = text
+                .lines()
+                .filter_map(|line| line.split(':').nth(2)?.parse().ok());
             ids.find(|id: &u32| (first..=last).contains(id))
         };
         match taken(passwd).or_else(|| taken(group)) {
-            Some(id) => wrong(format!("[{first}, {count}] holds {id}, which an account or group has")),
+            Some(id) => wrong(format!(
+                "[{first}, {count}] holds {id}, which an account or group has"
+            )),
             None => Ok(Self { first, count }),
         }
     }
@@ -82,7 +96,11 @@ pub(crate) struct Ids {
 impl Slots {
     /// Slots of `range`, locked in `dir`.
     pub(crate) fn own(dir: PathBuf, range: Range) -> Self {
-        Self::Own { dir, range, seen: HashSet::new() }
+        Self::Own {
+            dir,
+            range,
+            seen: HashSet::new(),
+        }
     }
 
     /// Whether children share a uid.
@@ -102,21 +120,37 @@ impl Slots {
     /// somebody holds it, or while a process of that uid is left of a crash.
     pub(crate) fn take(&mut self) -> Result<Ids, Fault> {
         let (dir, range, seen) = match self {
-            Self::Shared { uid, gid } => return Ok(Ids { uid: *uid, gid: *gid, _lock: None }),
+            Self::Shared { uid, gid } => {
+                return Ok(Ids {
+                    uid: *uid,
+                    gid: *gid,
+                    _lock: None,
+                });
+            }
             Self::Own { dir, range, seen } => (dir, range, seen),
         };
         for slot in 0..range.count {
             let uid = range.first + slot;
-            let Some(lock) = lock(&dir.join(slot.to_string()))? else { continue };
+            let Some(lock) = lock(&dir.join(slot.to_string()))? else {
+                continue;
+            };
             if !seen.contains(&slot) {
                 if in_use(uid) {
                     continue;
                 }
                 seen.insert(slot);
             }
-            return Ok(Ids { uid, gid: uid, _lock: Some(lock) });
+            return Ok(Ids {
+                uid,
+                gid: uid,
+                _lock: Some(lock),
+            });
         }
-        Err(fault::breach(Control::Uid, "ids: slot", "every uid of the range is in use"))
+        Err(fault::breach(
+            Control::Uid,
+            "ids: slot",
+            "every uid of the range is in use",
+        ))
     }
 }
 
@@ -145,15 +179,20 @@ pub(crate) fn lock_file(path: &Path) -> std::io::Result<File> {
 /// Whether a process of this uid is left. Asked once for each slot, since
 /// afterwards only this launcher can make one.
 fn in_use(uid: u32) -> bool {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return true };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return true;
+    };
     let pids = entries.flatten().filter(|e| {
-        e.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        e.file_name()
+            .to_str()
+            .is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
     });
     let text = uid.to_string();
-    pids.filter_map(|e| std::fs::read_to_string(e.path().join("status")).ok()).any(|status| {
-        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-        line.is_some_and(|ids| ids.split_whitespace().any(|id| id == text))
-    })
+    pids.filter_map(|e| std::fs::read_to_string(e.path().join("status")).ok())
+        .any(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+            line.is_some_and(|ids| ids.split_whitespace().any(|id| id == text))
+        })
 }
 
 /// The directories of this launcher's user, outside of any home.
@@ -206,8 +245,17 @@ mod tests {
 
     #[test]
     fn a_range_with_low_missing_or_impossible_ids_is_refused() {
-        for (first, count) in [(0, 10), (1000, 10), (99_999, 1), (1_900_000_000, 0), (4_294_967_000, 4096)] {
-            assert!(Range::checked(first, count, "", "").is_err(), "accepted {first} {count}");
+        for (first, count) in [
+            (0, 10),
+            (1000, 10),
+            (99_999, 1),
+            (1_900_000_000, 0),
+            (4_294_967_000, 4096),
+        ] {
+            assert!(
+                Range::checked(first, count, "", "").is_err(),
+                "accepted {first} {count}"
+            );
         }
         assert!(Range::checked(1_900_000_000, 4096, "", "").is_ok());
     }
@@ -226,7 +274,11 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("gm-ids-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         let range = Range::checked(1_950_000_000, 2, "", "").unwrap();
-        let make = || Slots::Own { dir: dir.clone(), range, seen: HashSet::new() };
+        let make = || Slots::Own {
+            dir: dir.clone(),
+            range,
+            seen: HashSet::new(),
+        };
         let (mut one, mut other) = (make(), make());
         let first = one.take().unwrap();
         let second = other.take().unwrap();

@@ -51,7 +51,11 @@ impl Given {
             (Ok(()), Some(_)) => Level::L3,
             (Ok(()), None) => Level::L4,
         };
-        Self { level, gaps, lacking }
+        Self {
+            level,
+            gaps,
+            lacking,
+        }
     }
 
     /// Refuses where less is given than asked for. Below L3 nothing is started
@@ -62,8 +66,15 @@ impl Given {
             return Ok(());
         }
         let why = self.gaps.join("; ");
-        let detail = format!("this machine gives {}, {needed} is needed: {why}", self.level);
-        Err(breach(self.lacking.unwrap_or(Control::UserNs), "level", detail))
+        let detail = format!(
+            "this machine gives {}, {needed} is needed: {why}",
+            self.level
+        );
+        Err(breach(
+            self.lacking.unwrap_or(Control::UserNs),
+            "level",
+            detail,
+        ))
     }
 }
 
@@ -72,7 +83,12 @@ mod tests {
     use super::*;
 
     fn tried() -> Tried {
-        Tried { child: Ok(()), shared: false, groups: true, group_gaps: Vec::new() }
+        Tried {
+            child: Ok(()),
+            shared: false,
+            groups: true,
+            group_gaps: Vec::new(),
+        }
     }
 
     #[test]
@@ -84,10 +100,17 @@ mod tests {
 
     #[test]
     fn a_shared_uid_or_a_missing_group_is_l3_at_most() {
-        let shared = Given::of(Tried { shared: true, ..tried() });
+        let shared = Given::of(Tried {
+            shared: true,
+            ..tried()
+        });
         assert_eq!(shared.level, Level::L3);
         let gap = vec!["cgroup memory: EACCES".into()];
-        let groups = Given::of(Tried { groups: false, group_gaps: gap, ..tried() });
+        let groups = Given::of(Tried {
+            groups: false,
+            group_gaps: gap,
+            ..tried()
+        });
         assert_eq!(groups.level, Level::L3);
         let fault = groups.enough(Level::L4).unwrap_err();
         assert!(fault.detail.contains("cgroup memory: EACCES"), "{fault}");
@@ -97,7 +120,10 @@ mod tests {
     #[test]
     fn nothing_starts_without_namespaces_whatever_the_minimum() {
         let fault = breach(Control::UserNs, "clone3", "EPERM");
-        let given = Given::of(Tried { child: Err(fault), ..tried() });
+        let given = Given::of(Tried {
+            child: Err(fault),
+            ..tried()
+        });
         assert_eq!(given.level, Level::L2);
         assert!(given.enough(Level::L2).is_err());
     }

@@ -29,7 +29,10 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Every limit that is set, with its name in `/proc/PID/limits`.
     pub(crate) fn table(&self) -> Vec<(Resource, &'static str, u64)> {
-        let data = self.memory_bytes.saturating_mul(2).saturating_add(DATA_SLACK);
+        let data = self
+            .memory_bytes
+            .saturating_mul(2)
+            .saturating_add(DATA_SLACK);
         let mut table = vec![
             (Resource::Nofile, "Max open files", 64),
             // 0 wouldn't stop a handler that core_pattern pipes to; 1 does (core(5)).
@@ -43,7 +46,10 @@ impl Bounds {
             (Resource::Rtprio, "Max realtime priority", 0),
             (Resource::Nice, "Max nice priority", 0),
         ];
-        table.extend(self.processes.map(|n| (Resource::Nproc, "Max processes", n)));
+        table.extend(
+            self.processes
+                .map(|n| (Resource::Nproc, "Max processes", n)),
+        );
         table.extend(self.cpu_seconds.map(|s| (Resource::Cpu, "Max cpu time", s)));
         table
     }
@@ -56,7 +62,13 @@ impl Bounds {
                 Some(now) => now.min(value),
                 None => value,
             };
-            setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
+            setrlimit(
+                resource,
+                Rlimit {
+                    current: Some(value),
+                    maximum: Some(value),
+                },
+            )?;
         }
         Ok(())
     }
@@ -94,11 +106,19 @@ fn amount(word: &str) -> Option<Option<u64>> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds =
-        Bounds { file_bytes: 0, memory_bytes: 32 << 20, processes: Some(1), cpu_seconds: None };
+    const BOUNDS: Bounds = Bounds {
+        file_bytes: 0,
+        memory_bytes: 32 << 20,
+        processes: Some(1),
+        cpu_seconds: None,
+    };
 
     fn text(change: impl Fn(&str, u64) -> String) -> String {
-        BOUNDS.table().iter().map(|(_, name, value)| change(name, *value)).collect()
+        BOUNDS
+            .table()
+            .iter()
+            .map(|(_, name, value)| change(name, *value))
+            .collect()
     }
 
     #[test]
@@ -111,12 +131,18 @@ mod tests {
     fn a_missing_raised_or_unlimited_row_is_a_breach() {
         assert_eq!(BOUNDS.breach(""), Some("Max open files"));
         let raised = text(|name, value| {
-            let hard = if name == "Max core file size" { value + 1 } else { value };
+            let hard = if name == "Max core file size" {
+                value + 1
+            } else {
+                value
+            };
             format!("{name:<26}{value:<21}{hard:<21}bytes\n")
         });
         assert_eq!(BOUNDS.breach(&raised), Some("Max core file size"));
         let open = text(|name, value| match name {
-            "Max data size" => format!("{name:<26}unlimited            unlimited            bytes\n"),
+            "Max data size" => {
+                format!("{name:<26}unlimited            unlimited            bytes\n")
+            }
             _ => format!("{name:<26}{value:<21}{value:<21}bytes\n"),
         });
         assert_eq!(BOUNDS.breach(&open), Some("Max data size"));
@@ -124,7 +150,10 @@ mod tests {
 
     #[test]
     fn processes_are_not_counted_by_a_shared_uid() {
-        let shared = Bounds { processes: None, ..BOUNDS };
+        let shared = Bounds {
+            processes: None,
+            ..BOUNDS
+        };
         assert!(shared.table().iter().all(|(r, _, _)| *r != Resource::Nproc));
     }
 }

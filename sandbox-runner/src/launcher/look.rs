@@ -42,10 +42,16 @@ impl Expected {
         executable: bool,
     ) -> Result<Self, Fault> {
         let noted = fds.iter().map(|(number, fd)| {
-            let seen = fstat(fd).map_err(|e| super::fault::wall(Control::Descriptors, "fstat", e))?;
+            let seen =
+                fstat(fd).map_err(|e| super::fault::wall(Control::Descriptors, "fstat", e))?;
             Ok((number.unsigned_abs(), (seen.st_dev, seen.st_ino)))
         });
-        Ok(Self { fds: noted.collect::<Result<_, Fault>>()?, bounds, no_groups, executable })
+        Ok(Self {
+            fds: noted.collect::<Result<_, Fault>>()?,
+            bounds,
+            no_groups,
+            executable,
+        })
     }
 }
 
@@ -63,8 +69,13 @@ impl Host {
     pub(crate) fn own() -> Result<Self, Fault> {
         let proc = Path::new("/proc/self");
         let status = text(proc, "status")?;
-        let filters = field(&status, "Seccomp_filters:").and_then(|f| f.parse().ok()).unwrap_or(0);
-        Ok(Self { namespaces: namespaces(proc)?, filters })
+        let filters = field(&status, "Seccomp_filters:")
+            .and_then(|f| f.parse().ok())
+            .unwrap_or(0);
+        Ok(Self {
+            namespaces: namespaces(proc)?,
+            filters,
+        })
     }
 }
 
@@ -98,7 +109,9 @@ pub(crate) fn look(
         memory_bytes: now.memory_bytes,
         pids: now.pids.into(),
         cpu_percent: now.cpu_percent.into(),
-        nofile: parse(&limits, "Max open files").and_then(|(_, hard)| hard).unwrap_or(u64::MAX),
+        nofile: parse(&limits, "Max open files")
+            .and_then(|(_, hard)| hard)
+            .unwrap_or(u64::MAX),
         uid_map: uid_map(&text(&proc, "uid_map")?),
     };
     if let Some(what) = stray {
@@ -119,13 +132,21 @@ fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(
     let own = seen.namespaces;
     let theirs = host.namespaces;
     let map = [[INNER_ID, ids.uid, 1]];
-    let root = seen.mounts.iter().map(|m| (m.target.as_str(), m.fs.as_str())).eq([("/", "tmpfs")]);
+    let root = seen
+        .mounts
+        .iter()
+        .map(|m| (m.target.as_str(), m.fs.as_str()))
+        .eq([("/", "tmpfs")]);
     let flags = seen.mounts.first().map_or("", |m| m.flags.as_str());
     let flag = |name: &str| flags.split(',').any(|f| f == name);
     let rules = [
         (Control::Uid, "Uid", seen.uids == [ids.uid; 4]),
         (Control::Uid, "Gid", seen.gids == [ids.gid; 4]),
-        (Control::Uid, "Groups", seen.groups.is_empty() || !expected.no_groups),
+        (
+            Control::Uid,
+            "Groups",
+            seen.groups.is_empty() || !expected.no_groups,
+        ),
         (Control::Uid, "uid_map", seen.uid_map == map),
         (Control::Caps, "Cap*", seen.caps == 0),
         (Control::Caps, "NoNewPrivs", seen.no_new_privs),
@@ -136,8 +157,16 @@ fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(
         (Control::IpcNs, "ns/ipc", own.ipc != theirs.ipc),
         (Control::UtsNs, "ns/uts", own.uts != theirs.uts),
         (Control::Mounts, "mountinfo", root),
-        (Control::Mounts, "mount flags", ["ro", "nosuid", "nodev"].into_iter().all(flag)),
-        (Control::Mounts, "mount noexec", flag("noexec") != expected.executable),
+        (
+            Control::Mounts,
+            "mount flags",
+            ["ro", "nosuid", "nodev"].into_iter().all(flag),
+        ),
+        (
+            Control::Mounts,
+            "mount noexec",
+            flag("noexec") != expected.executable,
+        ),
     ];
     match rules.iter().find(|(_, _, held)| !held) {
         Some((wall, what, _)) => Err(breach(*wall, &format!("look: {what}"), "not as it was set")),
@@ -155,7 +184,10 @@ fn unreadable(name: &str, detail: &str) -> Fault {
 
 /// The value of a line `NAME value` of /proc/PID/status.
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
 }
 
 fn number(status: &str, name: &str) -> Result<u32, Fault> {
@@ -169,20 +201,25 @@ fn list(status: &str, name: &str) -> Vec<u32> {
 }
 
 fn numbers(status: &str, name: &str) -> Result<[u32; 4], Fault> {
-    list(status, name).try_into().map_err(|_| unreadable(name, "not four numbers"))
+    list(status, name)
+        .try_into()
+        .map_err(|_| unreadable(name, "not four numbers"))
 }
 
 /// Union of inheritable, permitted, effective, bounding and ambient set.
 fn capabilities(status: &str) -> Result<u64, Fault> {
-    ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"].iter().try_fold(0, |all, name| {
-        let set = field(status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        Ok(all | set.ok_or_else(|| unreadable(name, "no set"))?)
-    })
+    ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"]
+        .iter()
+        .try_fold(0, |all, name| {
+            let set = field(status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            Ok(all | set.ok_or_else(|| unreadable(name, "no set"))?)
+        })
 }
 
 fn namespaces(proc: &Path) -> Result<Namespaces, Fault> {
     let inode = |name: &str| {
-        let seen = stat(proc.join("ns").join(name)).map_err(|e| unreadable(name, &e.to_string()))?;
+        let seen =
+            stat(proc.join("ns").join(name)).map_err(|e| unreadable(name, &e.to_string()))?;
         Ok::<u64, Fault>(seen.st_ino)
     };
     Ok(Namespaces {
@@ -199,7 +236,9 @@ fn namespaces(proc: &Path) -> Result<Namespaces, Fault> {
 fn descriptors(proc: &Path, expected: &Expected) -> Result<(Vec<SeenFd>, Option<String>), Fault> {
     let dir = proc.join("fd");
     let entries = std::fs::read_dir(&dir).map_err(|e| unreadable("fd", &e.to_string()))?;
-    let numbers = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    let numbers = entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
     let mut numbers: Vec<u32> = numbers.collect();
     numbers.sort_unstable();
     let mut fds = Vec::new();
@@ -207,11 +246,16 @@ fn descriptors(proc: &Path, expected: &Expected) -> Result<(Vec<SeenFd>, Option<
     for fd in numbers {
         let path = dir.join(fd.to_string());
         // Closed since it was listed: not open.
-        let (Ok(seen), Ok(link)) = (stat(&path), rustix::fs::readlinkat(CWD, &path, Vec::new())) else {
+        let (Ok(seen), Ok(link)) = (stat(&path), rustix::fs::readlinkat(CWD, &path, Vec::new()))
+        else {
             continue;
         };
         // The host's /dev is detached in the child, so the link says "/null".
-        let target = if is_null(&seen) { "/dev/null".into() } else { link.to_string_lossy().into_owned() };
+        let target = if is_null(&seen) {
+            "/dev/null".into()
+        } else {
+            link.to_string_lossy().into_owned()
+        };
         if !allowed(fd, &seen, expected) {
             stray.get_or_insert(format!("{fd} -> {target}"));
         }
@@ -232,7 +276,10 @@ fn allowed(fd: u32, seen: &Stat, expected: &Expected) -> bool {
 }
 
 fn is_null(seen: &Stat) -> bool {
-    let device = (rustix::fs::major(seen.st_rdev), rustix::fs::minor(seen.st_rdev));
+    let device = (
+        rustix::fs::major(seen.st_rdev),
+        rustix::fs::minor(seen.st_rdev),
+    );
     FileType::from_raw_mode(seen.st_mode) == FileType::CharacterDevice && device == NULL
 }
 
@@ -248,13 +295,26 @@ fn mounts(mountinfo: &str) -> Vec<SeenMount> {
         })
     };
     // A line that doesn't parse must not hide a mount.
-    let broken = || SeenMount { target: "?".into(), fs: "?".into(), flags: String::new() };
-    mountinfo.lines().map(|line| parse(line).unwrap_or_else(broken)).collect()
+    let broken = || SeenMount {
+        target: "?".into(),
+        fs: "?".into(),
+        flags: String::new(),
+    };
+    mountinfo
+        .lines()
+        .map(|line| parse(line).unwrap_or_else(broken))
+        .collect()
 }
 
 fn uid_map(text: &str) -> Vec<[u32; 3]> {
-    let words = |line: &str| line.split_whitespace().filter_map(|w| w.parse().ok()).collect::<Vec<u32>>();
-    text.lines().filter_map(|line| words(line).try_into().ok()).collect()
+    let words = |line: &str| {
+        line.split_whitespace()
+            .filter_map(|w| w.parse().ok())
+            .collect::<Vec<u32>>()
+    };
+    text.lines()
+        .filter_map(|line| words(line).try_into().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -272,7 +332,10 @@ mod tests {
     fn a_mount_line_that_cannot_be_read_still_counts() {
         let text = "900 1 0:60 / / ro,nosuid,nodev - tmpfs tmpfs rw,size=64k\ngarbage\n";
         let seen = mounts(text);
-        assert_eq!((seen[0].target.as_str(), seen[0].fs.as_str()), ("/", "tmpfs"));
+        assert_eq!(
+            (seen[0].target.as_str(), seen[0].fs.as_str()),
+            ("/", "tmpfs")
+        );
         assert_eq!(seen[1].target, "?");
     }
 

@@ -77,7 +77,11 @@ pub fn run() -> Result<(), BeginError> {
     let _ = rustix::process::setsid();
     // Modes are set explicitly; only others' write bits are never ours.
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let house = House::open(Path::new(&bootstrap.home), &bootstrap.instance, bell.as_fd());
+    let house = House::open(
+        Path::new(&bootstrap.home),
+        &bootstrap.instance,
+        bell.as_fd(),
+    );
     let broker = |e: &dyn std::fmt::Display| BeginError::Broker(e.to_string());
     let (order_sender, orders) = ipc::channel().map_err(|e| broker(&e))?;
     let (answers, answer_receiver) = ipc::channel().map_err(|e| broker(&e))?;
@@ -126,7 +130,9 @@ fn inherited() -> Result<(OwnedFd, OwnedFd), Errno> {
 
 fn read_bootstrap(pipe: std::fs::File) -> Result<Bootstrap, BeginError> {
     let mut text = Vec::new();
-    pipe.take(MOST_BYTES).read_to_end(&mut text).map_err(BeginError::Pipe)?;
+    pipe.take(MOST_BYTES)
+        .read_to_end(&mut text)
+        .map_err(BeginError::Pipe)?;
     let bootstrap: Bootstrap = wire::decode(&text).map_err(BeginError::Bootstrap)?;
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     if bootstrap.instance.len() != 16 || !bootstrap.instance.bytes().all(hex) {

@@ -36,14 +36,20 @@ pub(crate) struct Content<'a> {
 
 /// Options of the root tmpfs for this content.
 pub(crate) fn options(contents: &[Content<'_>]) -> String {
-    let bytes = contents.iter().fold(SLACK, |sum, c| sum.saturating_add(c.bytes).saturating_add(4096));
+    let bytes = contents.iter().fold(SLACK, |sum, c| {
+        sum.saturating_add(c.bytes).saturating_add(4096)
+    });
     format!("size={bytes},nr_inodes={INODES},mode=0755")
 }
 
 /// Flags of the root: files can be executed only if there is code in it.
 pub(crate) fn flags(contents: &[Content<'_>]) -> MountFlags {
     let base = MountFlags::NOSUID | MountFlags::NODEV;
-    if contents.is_empty() { base | MountFlags::NOEXEC } else { base }
+    if contents.is_empty() {
+        base | MountFlags::NOEXEC
+    } else {
+        base
+    }
 }
 
 /// Makes the tree over `scratch` and leaves the host's.
@@ -96,8 +102,15 @@ mod tests {
     #[test]
     fn the_root_has_room_for_its_content_only() {
         let file = std::fs::File::open("/proc/self/exe").unwrap();
-        let code = Content { name: "code", from: file.as_fd(), bytes: 1 << 20 };
-        assert_eq!(options(&[code]), format!("size={},nr_inodes=8,mode=0755", (1 << 20) + 4096 + 65536));
+        let code = Content {
+            name: "code",
+            from: file.as_fd(),
+            bytes: 1 << 20,
+        };
+        assert_eq!(
+            options(&[code]),
+            format!("size={},nr_inodes=8,mode=0755", (1 << 20) + 4096 + 65536)
+        );
     }
 
     #[test]

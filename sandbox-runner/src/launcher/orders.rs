@@ -27,8 +27,10 @@ const CONTENT_BYTES: u64 = 1 << 30;
 const COMPILE_PIDS: u32 = 8;
 
 /// All seals: nobody can change what was verified.
-const SEALED: SealFlags =
-    SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
+const SEALED: SealFlags = SealFlags::WRITE
+    .union(SealFlags::SHRINK)
+    .union(SealFlags::GROW)
+    .union(SealFlags::SEAL);
 
 /// A `Start` that keeps the rules.
 #[derive(Debug)]
@@ -53,7 +55,10 @@ impl Accepted {
     ) -> Result<Self, Fault> {
         check_limits(engine, &limits)?;
         if kinds.len() != fds.len() {
-            return Err(refused("descriptors", "another number than the order names"));
+            return Err(refused(
+                "descriptors",
+                "another number than the order names",
+            ));
         }
         check_kinds(engine, kinds)?;
         let mut link = None;
@@ -70,13 +75,21 @@ impl Accepted {
         }
         others.sort_by_key(|(number, _)| *number);
         let link = link.ok_or_else(|| refused("descriptors", "no link"))?;
-        Ok(Self { engine, limits, link, code, others })
+        Ok(Self {
+            engine,
+            limits,
+            link,
+            code,
+            others,
+        })
     }
 
     /// Descriptors by their number in the engine, ascending.
     pub(crate) fn fds(&self) -> Vec<(i32, BorrowedFd<'_>)> {
         let others = self.others.iter().map(|(number, fd)| (*number, fd.as_fd()));
-        std::iter::once((FD_LINK, self.link.as_fd())).chain(others).collect()
+        std::iter::once((FD_LINK, self.link.as_fd()))
+            .chain(others)
+            .collect()
     }
 
     /// The group's part of the limits.
@@ -111,10 +124,16 @@ fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
         ("pids", pids.contains(&limits.pids)),
         ("cpu_percent", (5..=100).contains(&limits.cpu_percent)),
         ("file_bytes", file.contains(&limits.file_bytes)),
-        ("cpu_seconds", limits.cpu_seconds <= CPU_SECONDS && one_shot == (limits.cpu_seconds > 0)),
+        (
+            "cpu_seconds",
+            limits.cpu_seconds <= CPU_SECONDS && one_shot == (limits.cpu_seconds > 0),
+        ),
     ];
     match rules.iter().find(|(_, kept)| !kept) {
-        Some((name, _)) => Err(refused("limits", format!("{name} is out of range: {limits:?}"))),
+        Some((name, _)) => Err(refused(
+            "limits",
+            format!("{name} is out of range: {limits:?}"),
+        )),
         None => Ok(()),
     }
 }
@@ -129,11 +148,16 @@ fn check_kinds(engine: Engine, kinds: &[FdKind]) -> Result<(), Fault> {
     let count = |kind: &FdKind| kinds.iter().filter(|k| *k == kind).count();
     let whole = needed.iter().all(|kind| count(kind) == 1);
     let others = kinds.iter().filter(|kind| !needed.contains(kind));
-    let known = others.into_iter().all(|kind| optional.contains(kind) && count(kind) == 1);
+    let known = others
+        .into_iter()
+        .all(|kind| optional.contains(kind) && count(kind) == 1);
     if whole && known {
         return Ok(());
     }
-    Err(refused("descriptors", format!("{engine} doesn't take {kinds:?}")))
+    Err(refused(
+        "descriptors",
+        format!("{engine} doesn't take {kinds:?}"),
+    ))
 }
 
 /// The link: a connected pair made by the broker, not a way to the outside.
@@ -144,7 +168,10 @@ fn check_link(fd: OwnedFd) -> Result<OwnedFd, Fault> {
     if unix && packets && paired {
         return Ok(fd);
     }
-    Err(refused("descriptors", "the link is no connected SOCK_SEQPACKET pair"))
+    Err(refused(
+        "descriptors",
+        "the link is no connected SOCK_SEQPACKET pair",
+    ))
 }
 
 /// A memfd that nobody can change any more, and its length.
@@ -167,7 +194,10 @@ fn writable(fd: OwnedFd) -> Result<OwnedFd, Fault> {
     if open && mode && length(&fd)? == 0 {
         return Ok(fd);
     }
-    Err(refused("descriptors", "the output is no empty, writable memfd"))
+    Err(refused(
+        "descriptors",
+        "the output is no empty, writable memfd",
+    ))
 }
 
 fn length(fd: &OwnedFd) -> Result<u64, Fault> {
@@ -185,10 +215,20 @@ mod tests {
     use super::*;
     use rustix::fs::{MemfdFlags, fcntl_add_seals, memfd_create};
 
-    const WASM: Limits =
-        Limits { memory_bytes: 32 << 20, pids: 1, cpu_percent: 100, file_bytes: 0, cpu_seconds: 0 };
-    const COMPILE: Limits =
-        Limits { memory_bytes: 512 << 20, pids: 8, cpu_percent: 100, file_bytes: 1 << 20, cpu_seconds: 60 };
+    const WASM: Limits = Limits {
+        memory_bytes: 32 << 20,
+        pids: 1,
+        cpu_percent: 100,
+        file_bytes: 0,
+        cpu_seconds: 0,
+    };
+    const COMPILE: Limits = Limits {
+        memory_bytes: 512 << 20,
+        pids: 8,
+        cpu_percent: 100,
+        file_bytes: 1 << 20,
+        cpu_seconds: 60,
+    };
 
     fn memfd(seals: SealFlags) -> OwnedFd {
         let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
@@ -211,7 +251,9 @@ mod tests {
     }
 
     fn why(engine: Engine, limits: Limits, kinds: &[FdKind], fds: Vec<OwnedFd>) -> String {
-        Accepted::judge(engine, limits, kinds, fds).unwrap_err().to_string()
+        Accepted::judge(engine, limits, kinds, fds)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -236,24 +278,77 @@ mod tests {
     #[test]
     fn greedy_limits_are_refused_by_name() {
         for (name, limits) in [
-            ("memory_bytes", Limits { memory_bytes: u64::MAX, ..WASM }),
-            ("memory_bytes", Limits { memory_bytes: 0, ..WASM }),
+            (
+                "memory_bytes",
+                Limits {
+                    memory_bytes: u64::MAX,
+                    ..WASM
+                },
+            ),
+            (
+                "memory_bytes",
+                Limits {
+                    memory_bytes: 0,
+                    ..WASM
+                },
+            ),
             ("pids", Limits { pids: 2, ..WASM }),
             ("pids", Limits { pids: 0, ..WASM }),
-            ("cpu_percent", Limits { cpu_percent: 101, ..WASM }),
-            ("cpu_percent", Limits { cpu_percent: 0, ..WASM }),
-            ("file_bytes", Limits { file_bytes: 1, ..WASM }),
-            ("cpu_seconds", Limits { cpu_seconds: 1, ..WASM }),
+            (
+                "cpu_percent",
+                Limits {
+                    cpu_percent: 101,
+                    ..WASM
+                },
+            ),
+            (
+                "cpu_percent",
+                Limits {
+                    cpu_percent: 0,
+                    ..WASM
+                },
+            ),
+            (
+                "file_bytes",
+                Limits {
+                    file_bytes: 1,
+                    ..WASM
+                },
+            ),
+            (
+                "cpu_seconds",
+                Limits {
+                    cpu_seconds: 1,
+                    ..WASM
+                },
+            ),
         ] {
-            let said = why(Engine::Wasm, limits, &[FdKind::Link, FdKind::Code], vec![link(), code()]);
+            let said = why(
+                Engine::Wasm,
+                limits,
+                &[FdKind::Link, FdKind::Code],
+                vec![link(), code()],
+            );
             assert!(said.contains(name), "{name}: {said}");
         }
         for limits in [
             Limits { pids: 9, ..COMPILE },
-            Limits { file_bytes: 0, ..COMPILE },
-            Limits { file_bytes: u64::MAX, ..COMPILE },
-            Limits { cpu_seconds: 0, ..COMPILE },
-            Limits { cpu_seconds: 601, ..COMPILE },
+            Limits {
+                file_bytes: 0,
+                ..COMPILE
+            },
+            Limits {
+                file_bytes: u64::MAX,
+                ..COMPILE
+            },
+            Limits {
+                cpu_seconds: 0,
+                ..COMPILE
+            },
+            Limits {
+                cpu_seconds: 601,
+                ..COMPILE
+            },
         ] {
             let kinds = [FdKind::Link, FdKind::Module, FdKind::Output];
             let said = why(Engine::CompileWasm, limits, &kinds, vec![]);
@@ -267,9 +362,14 @@ mod tests {
         assert!(why(Engine::Wasm, WASM, &kinds, vec![link()]).contains("another number"));
         assert!(why(Engine::Wasm, WASM, &[FdKind::Link], vec![link()]).contains("doesn't take"));
         let twice = [FdKind::Link, FdKind::Code, FdKind::Code];
-        assert!(why(Engine::Wasm, WASM, &twice, vec![link(), code(), code()]).contains("doesn't take"));
+        assert!(
+            why(Engine::Wasm, WASM, &twice, vec![link(), code(), code()]).contains("doesn't take")
+        );
         let foreign = [FdKind::Link, FdKind::Code, FdKind::Output];
-        assert!(why(Engine::Wasm, WASM, &foreign, vec![link(), code(), code()]).contains("doesn't take"));
+        assert!(
+            why(Engine::Wasm, WASM, &foreign, vec![link(), code(), code()])
+                .contains("doesn't take")
+        );
     }
 
     #[test]
@@ -280,12 +380,24 @@ mod tests {
         assert!(why(Engine::Wasm, WASM, &kinds, vec![good, file()]).contains("not a memfd"));
         let (_broker, good) = pair();
         let half = memfd(SealFlags::WRITE | SealFlags::GROW);
-        assert!(why(Engine::Wasm, WASM, &kinds, vec![good, half]).contains("without all its seals"));
+        assert!(
+            why(Engine::Wasm, WASM, &kinds, vec![good, half]).contains("without all its seals")
+        );
         assert!(why(Engine::Wasm, WASM, &kinds, vec![file(), code()]).contains("no connected"));
         let (stream, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(why(Engine::Wasm, WASM, &kinds, vec![stream.into(), code()]).contains("no connected"));
+        assert!(
+            why(Engine::Wasm, WASM, &kinds, vec![stream.into(), code()]).contains("no connected")
+        );
         let compile = [FdKind::Link, FdKind::Module, FdKind::Output];
         let (_broker, good) = pair();
-        assert!(why(Engine::CompileWasm, COMPILE, &compile, vec![good, code(), code()]).contains("writable memfd"));
+        assert!(
+            why(
+                Engine::CompileWasm,
+                COMPILE,
+                &compile,
+                vec![good, code(), code()]
+            )
+            .contains("writable memfd")
+        );
     }
 }

@@ -44,7 +44,14 @@ impl Launcher {
         answers: IpcSender<Answer>,
         house: House,
     ) -> Self {
-        Self { bell, orders, answers, house, running: BTreeMap::new(), stuck: Vec::new() }
+        Self {
+            bell,
+            orders,
+            answers,
+            house,
+            running: BTreeMap::new(),
+            stuck: Vec::new(),
+        }
     }
 
     /// Serves until the broker is gone, then leaves nothing behind.
@@ -103,15 +110,29 @@ impl Launcher {
         }
         let mut fds = Vec::new();
         let result = self.carry_out(order.what, ring.fds, &mut fds);
-        self.answers.send(Answer { no: order.no, result }).map_err(|_| Over)?;
+        self.answers
+            .send(Answer {
+                no: order.no,
+                result,
+            })
+            .map_err(|_| Over)?;
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(OwnedFd::as_fd).collect();
         self.bell.ring(order.no, &fds).map_err(|_| Over)
     }
 
     /// `back` takes the descriptors of the answer.
-    fn carry_out(&mut self, task: Task, fds: Vec<OwnedFd>, back: &mut Vec<OwnedFd>) -> Result<Done, Fault> {
+    fn carry_out(
+        &mut self,
+        task: Task,
+        fds: Vec<OwnedFd>,
+        back: &mut Vec<OwnedFd>,
+    ) -> Result<Done, Fault> {
         match task {
-            Task::Start { engine, limits, fds: kinds } => {
+            Task::Start {
+                engine,
+                limits,
+                fds: kinds,
+            } => {
                 let order = Accepted::judge(engine, limits, &kinds, fds)?;
                 self.start(&order, back)
             }
@@ -143,7 +164,13 @@ impl Launcher {
     fn look(&mut self, child: u32, stage: Stage) -> Result<Done, Fault> {
         let host = &self.house.host;
         let child = self.running.get_mut(&child).ok_or_else(unknown)?;
-        let looked = look(child.process.pid, &child.ids, &child.group, &child.expected, host);
+        let looked = look(
+            child.process.pid,
+            &child.ids,
+            &child.group,
+            &child.expected,
+            host,
+        );
         // Only a process that still lives was the one that was read.
         if let Some(status) = child.process.status() {
             return Err(gone("look", format!("dead: {status:?}")));
@@ -233,6 +260,13 @@ fn enough_filters(
     if seen.seccomp_mode == 2 && seen.seccomp_filters >= least {
         return Ok(seen);
     }
-    let detail = format!("mode {}, {} filters", seen.seccomp_mode, seen.seccomp_filters);
-    Err(super::fault::breach(gm_protocol::plan::Control::Seccomp, "look: Seccomp", detail))
+    let detail = format!(
+        "mode {}, {} filters",
+        seen.seccomp_mode, seen.seccomp_filters
+    );
+    Err(super::fault::breach(
+        gm_protocol::plan::Control::Seccomp,
+        "look: Seccomp",
+        detail,
+    ))
 }

@@ -49,7 +49,11 @@ struct Isolation {
 
 impl Default for Isolation {
     fn default() -> Self {
-        Self { min: "L4".into(), uids: (1_900_000_000, 4096), cgroup_parent: String::new() }
+        Self {
+            min: "L4".into(),
+            uids: (1_900_000_000, 4096),
+            cgroup_parent: String::new(),
+        }
     }
 }
 
@@ -68,14 +72,20 @@ impl Settings {
         };
         let found = file.metadata().map_err(|e| wrong(e.to_string()))?;
         if !found.is_file() || found.mode() & 0o022 != 0 || found.len() > MOST_BYTES {
-            return Err(wrong("must be a regular file that only its owner can write".into()));
+            return Err(wrong(
+                "must be a regular file that only its owner can write".into(),
+            ));
         }
         let mut text = String::new();
-        file.take(MOST_BYTES).read_to_string(&mut text).map_err(|e| wrong(e.to_string()))?;
+        file.take(MOST_BYTES)
+            .read_to_string(&mut text)
+            .map_err(|e| wrong(e.to_string()))?;
         let settings = Self::parse(&text, passwd)?;
         let owner = found.uid();
         if owner != 0 && owner != euid && Some(owner) != settings.run_as {
-            return Err(wrong(format!("owned by uid {owner}, not by root, the caller or run_as")));
+            return Err(wrong(format!(
+                "owned by uid {owner}, not by root, the caller or run_as"
+            )));
         }
         Ok(settings)
     }
@@ -83,7 +93,11 @@ impl Settings {
     fn parse(text: &str, passwd: &str) -> Result<Self, Fault> {
         let file: File =
             toml::from_str(text).map_err(|e| fault::config("broker.toml", e.message()))?;
-        let Isolation { min, uids, cgroup_parent } = file.isolation;
+        let Isolation {
+            min,
+            uids,
+            cgroup_parent,
+        } = file.isolation;
         let min = Level::from_name(&min)
             .ok_or_else(|| fault::config("isolation.min", "must be L4, L3 or L2"))?;
         let path = cgroup_parent.is_empty()
@@ -91,15 +105,24 @@ impl Settings {
                 && cgroup_parent.split('/').all(|part| part != "..")
                 && !cgroup_parent.contains(|c: char| c.is_control());
         if !path {
-            return Err(fault::config("isolation.cgroup_parent", "must be an absolute path below the cgroup mount"));
+            return Err(fault::config(
+                "isolation.cgroup_parent",
+                "must be an absolute path below the cgroup mount",
+            ));
         }
         let run_as = match file.run_as.as_str() {
             "" => None,
-            name => Some(uid_of(name, passwd).ok_or_else(|| {
-                fault::config("run_as", "names no user other than root")
-            })?),
+            name => Some(
+                uid_of(name, passwd)
+                    .ok_or_else(|| fault::config("run_as", "names no user other than root"))?,
+            ),
         };
-        Ok(Self { min, uids, cgroup_parent, run_as })
+        Ok(Self {
+            min,
+            uids,
+            cgroup_parent,
+            run_as,
+        })
     }
 }
 

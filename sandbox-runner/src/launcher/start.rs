@@ -12,7 +12,9 @@ use gm_protocol::plan::{Control, INNER_ID};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid,
+};
 
 use super::cgroup::Group;
 use super::child::{Child, Step, live};
@@ -51,7 +53,9 @@ impl Process {
     pub(crate) fn status(&mut self) -> Option<WaitStatus> {
         if self.status.is_none() {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-            let seen = waitid(WaitId::PidFd(self.pidfd.as_fd()), options).ok().flatten()?;
+            let seen = waitid(WaitId::PidFd(self.pidfd.as_fd()), options)
+                .ok()
+                .flatten()?;
             self.status = Some(status_of(&seen));
         }
         self.status
@@ -97,7 +101,9 @@ fn status_of(seen: &WaitIdStatus) -> WaitStatus {
 fn wait(fds: &mut [PollFd<'_>], deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(timeout) = Timespec::try_from(left) else { return false };
+        let Ok(timeout) = Timespec::try_from(left) else {
+            return false;
+        };
         match poll(fds, Some(&timeout)) {
             Err(Errno::INTR) => {}
             Ok(0) | Err(_) => return false,
@@ -115,9 +121,13 @@ pub(crate) fn start(
     broker: BorrowedFd<'_>,
 ) -> Result<Process, Fault> {
     let channel = |e| fault::wall(Control::Descriptors, "start channel", e);
-    let (ours, theirs) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .map_err(channel)?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(channel)?;
     let theirs = rustix::io::fcntl_dupfd_cloexec(&theirs, ASIDE).map_err(channel)?;
     let side = sys::clone_walled(group.directory())
         .map_err(|e| fault::wall(Control::UserNs, "clone3", e))?;
@@ -127,7 +137,11 @@ pub(crate) fn start(
             drop(ours);
             live(child, &theirs)
         }
-        Side::Parent { pid, pidfd } => Process { pid, pidfd, status: None },
+        Side::Parent { pid, pidfd } => Process {
+            pid,
+            pidfd,
+            status: None,
+        },
     };
     drop(theirs);
     prepare(process.pid, child, ids, group)?;
@@ -137,7 +151,11 @@ pub(crate) fn start(
         Err(mut fault) => {
             process.end();
             if group.counters().oom_kills > 0 {
-                fault = fault::breach(Control::CgroupMemory, &fault.step, "the limit leaves no room to start");
+                fault = fault::breach(
+                    Control::CgroupMemory,
+                    &fault.step,
+                    "the limit leaves no room to start",
+                );
             }
             Err(fault)
         }
@@ -160,8 +178,16 @@ fn prepare(pid: Pid, child: &Child<'_>, ids: &Ids, group: &Group) -> Result<(), 
     }
     // One id each and never host 0: with 0 mapped, files of root would be the
     // plugin's own.
-    put("gid_map", &format!("{INNER_ID} {} 1\n", ids.gid), Control::Uid)?;
-    put("uid_map", &format!("{INNER_ID} {} 1\n", ids.uid), Control::Uid)
+    put(
+        "gid_map",
+        &format!("{INNER_ID} {} 1\n", ids.gid),
+        Control::Uid,
+    )?;
+    put(
+        "uid_map",
+        &format!("{INNER_ID} {} 1\n", ids.uid),
+        Control::Uid,
+    )
 }
 
 /// Waits for the end of the child's own steps: the start channel closes at
@@ -178,9 +204,17 @@ fn follow(
         PollFd::from_borrowed_fd(broker, PollFlags::empty()),
     ];
     if !wait(&mut fds, deadline) {
-        return Err(fault::breach(Control::PidNs, "start", "not ready within 5 s"));
+        return Err(fault::breach(
+            Control::PidNs,
+            "start",
+            "not ready within 5 s",
+        ));
     }
-    if fds.iter().skip(1).any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR)) {
+    if fds
+        .iter()
+        .skip(1)
+        .any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR))
+    {
         return Err(fault::gone("start", "the broker is gone"));
     }
     let mut report = [0; 8];
@@ -199,12 +233,20 @@ fn follow(
             let errno = Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d]));
             Err(step_fault(step, errno))
         }
-        _ => Err(fault::breach(Control::PidNs, "start", "the start channel brought something else")),
+        _ => Err(fault::breach(
+            Control::PidNs,
+            "start",
+            "the start channel brought something else",
+        )),
     }
 }
 
 fn died(status: Option<WaitStatus>) -> Fault {
-    fault::breach(Control::PidNs, "start", format!("the child ended before its engine ran: {status:?}"))
+    fault::breach(
+        Control::PidNs,
+        "start",
+        format!("the child ended before its engine ran: {status:?}"),
+    )
 }
 
 fn step_fault(number: u8, errno: Errno) -> Fault {

@@ -83,7 +83,12 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     // SAFETY: three integers; it changes a flag of descriptors and frees
     // nothing that a Rust value still owns.
     let result = unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
     };
     checked(result).map(drop)
 }

@@ -33,6 +33,7 @@ pub(crate) fn arm() {
 }
 
 /// A new call begins: forget the refusals of the one before.
+#[cfg(feature = "wasm")]
 pub(crate) fn new_call() {
     REFUSED_GROW.store(false, Ordering::Relaxed);
 }
@@ -80,6 +81,7 @@ pub(crate) fn wall(control: Control, errno: i32) -> ! {
 }
 
 /// Ends the process because its code could not be loaded.
+#[cfg(feature = "wasm")]
 pub(crate) fn not_loaded() -> ! {
     say(Last::Load);
     sys::exit_now(NOT_LOADED)

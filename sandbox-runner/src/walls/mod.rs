@@ -44,6 +44,7 @@ pub(crate) enum WallError {
     Link(#[from] LinkError),
     #[error("the host said something else than Go")]
     NoGo,
+    #[cfg(feature = "wasm")]
     #[error("the engine did not run its own warm-up")]
     WarmUp,
 }
@@ -58,7 +59,10 @@ impl WallError {
             Self::Seccomp(_, error) => (Control::Seccomp, errno(error)),
             Self::SoftLayer => (Control::Seccomp, 0),
             Self::SelfRead(error) => (Control::Caps, errno(error)),
-            Self::Link(_) | Self::NoGo | Self::WarmUp => (Control::Descriptors, 0),
+            Self::Link(_) | Self::NoGo => (Control::Descriptors, 0),
+            // /warm is part of the mount tree.
+            #[cfg(feature = "wasm")]
+            Self::WarmUp => (Control::Mounts, 0),
         }
     }
 }

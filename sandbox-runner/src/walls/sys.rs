@@ -9,9 +9,12 @@
 )]
 
 pub(crate) mod arena;
+#[cfg(feature = "wasm")]
 pub(crate) mod guest;
 pub(crate) mod sealed;
 pub(crate) mod signals;
+#[cfg(feature = "wasm")]
+pub(crate) mod traps;
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
@@ -37,6 +40,7 @@ pub(crate) fn is_open(fd: i32) -> bool {
 
 /// Closes every descriptor from `first` on. Whoever still holds one of them
 /// as a value must never use it again.
+#[cfg(feature = "wasm")]
 pub(crate) fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: integers only. Descriptors of ours from `first` on are given up
     // by the caller; a later use of one is a clean EBADF, as none is opened

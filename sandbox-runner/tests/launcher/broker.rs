@@ -20,11 +20,21 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tempfile::TempDir;
 
 /// Limits of a modest plugin.
-pub(crate) const WASM: Limits =
-    Limits { memory_bytes: 32 << 20, pids: 1, cpu_percent: 50, file_bytes: 0, cpu_seconds: 0 };
+pub(crate) const WASM: Limits = Limits {
+    memory_bytes: 32 << 20,
+    pids: 1,
+    cpu_percent: 50,
+    file_bytes: 0,
+    cpu_seconds: 0,
+};
 /// Limits of a compile process.
-pub(crate) const COMPILE: Limits =
-    Limits { memory_bytes: 64 << 20, pids: 8, cpu_percent: 100, file_bytes: 4096, cpu_seconds: 5 };
+pub(crate) const COMPILE: Limits = Limits {
+    memory_bytes: 64 << 20,
+    pids: 8,
+    cpu_percent: 100,
+    file_bytes: 4096,
+    cpu_seconds: 5,
+};
 
 static INSTANCES: AtomicU32 = AtomicU32::new(0);
 
@@ -50,7 +60,12 @@ pub(crate) struct Held {
 impl Held {
     /// Asks the engine from inside.
     pub(crate) fn ask(&self, question: &str) -> String {
-        rustix::net::send(&self.link, question.as_bytes(), rustix::net::SendFlags::NOSIGNAL).unwrap();
+        rustix::net::send(
+            &self.link,
+            question.as_bytes(),
+            rustix::net::SendFlags::NOSIGNAL,
+        )
+        .unwrap();
         let mut answer = vec![0; 1 << 16];
         let n = rustix::io::read(&self.link, &mut answer).unwrap();
         assert!(n > 0, "the engine died over {question:?}");
@@ -59,7 +74,12 @@ impl Held {
 
     /// Tells the engine something that it doesn't survive.
     pub(crate) fn tell(&self, order: &str) {
-        rustix::net::send(&self.link, order.as_bytes(), rustix::net::SendFlags::NOSIGNAL).unwrap();
+        rustix::net::send(
+            &self.link,
+            order.as_bytes(),
+            rustix::net::SendFlags::NOSIGNAL,
+        )
+        .unwrap();
     }
 
     pub(crate) fn proc(&self, file: &str) -> std::path::PathBuf {
@@ -70,7 +90,9 @@ impl Held {
 impl Broker {
     /// Starts a launcher with this program as both engines.
     pub(crate) fn start() -> Self {
-        Self::with("").0.expect("the launcher says what this machine gives")
+        Self::with("")
+            .0
+            .expect("the launcher says what this machine gives")
     }
 
     /// The same with a broker.toml; also names the instance.
@@ -97,16 +119,31 @@ impl Broker {
         assert_eq!(ready.nonce, [7; 32]);
         let bell = Some(bell);
         let (orders, answers) = (ready.orders, ready.answers);
-        ready.host.map(|host| Self { process, bell, orders, answers, host, no: 0, _dir: dir })
+        ready.host.map(|host| Self {
+            process,
+            bell,
+            orders,
+            answers,
+            host,
+            no: 0,
+            _dir: dir,
+        })
     }
 
     /// One order, with the descriptors of its answer.
-    pub(crate) fn order(&mut self, what: Task, fds: &[BorrowedFd<'_>]) -> (Result<Done, Fault>, Vec<OwnedFd>) {
+    pub(crate) fn order(
+        &mut self,
+        what: Task,
+        fds: &[BorrowedFd<'_>],
+    ) -> (Result<Done, Fault>, Vec<OwnedFd>) {
         self.no += 1;
         self.orders.send(Order { no: self.no, what }).unwrap();
         let bell = self.bell.as_ref().unwrap();
         bell.ring(self.no, fds).unwrap();
-        let ring = bell.answer(Some(Instant::now() + Duration::from_secs(10))).unwrap().unwrap();
+        let ring = bell
+            .answer(Some(Instant::now() + Duration::from_secs(10)))
+            .unwrap()
+            .unwrap();
         let answer = self.answers.recv().unwrap();
         assert_eq!((answer.no, ring.no), (self.no, self.no));
         (answer.result, ring.fds)
@@ -114,7 +151,11 @@ impl Broker {
 
     /// Starts an engine that answers questions.
     pub(crate) fn child(&mut self, limits: Limits) -> Result<Held, Fault> {
-        self.child_with(Engine::Wasm, limits, vec![(FdKind::Code, sealed(b"the code"))])
+        self.child_with(
+            Engine::Wasm,
+            limits,
+            vec![(FdKind::Code, sealed(b"the code"))],
+        )
     }
 
     /// The same with these descriptors beside the link.
@@ -129,21 +170,53 @@ impl Broker {
         kinds.extend(others.iter().map(|(kind, _)| *kind));
         let mut fds = vec![theirs.as_fd()];
         fds.extend(others.iter().map(|(_, fd)| fd.as_fd()));
-        let (result, back) = self.order(Task::Start { engine, limits, fds: kinds }, &fds);
-        let Done::Started(started) = result? else { panic!("another answer") };
+        let (result, back) = self.order(
+            Task::Start {
+                engine,
+                limits,
+                fds: kinds,
+            },
+            &fds,
+        );
+        let Done::Started(started) = result? else {
+            panic!("another answer")
+        };
         let mut back = back.into_iter();
-        Ok(Held { started, pidfd: back.next().unwrap(), kill: back.next(), link: ours })
+        Ok(Held {
+            started,
+            pidfd: back.next().unwrap(),
+            kill: back.next(),
+            link: ours,
+        })
     }
 
     pub(crate) fn look(&mut self, child: &Held, stage: Stage) -> Result<Looked, Fault> {
-        match self.order(Task::Look { child: child.started.child, stage }, &[]).0? {
+        match self
+            .order(
+                Task::Look {
+                    child: child.started.child,
+                    stage,
+                },
+                &[],
+            )
+            .0?
+        {
             Done::Looked(looked) => Ok(*looked),
             other => panic!("another answer: {other:?}"),
         }
     }
 
     pub(crate) fn collect(&mut self, child: &Held) -> Collected {
-        match self.order(Task::Collect { child: child.started.child }, &[]).0.unwrap() {
+        match self
+            .order(
+                Task::Collect {
+                    child: child.started.child,
+                },
+                &[],
+            )
+            .0
+            .unwrap()
+        {
             Done::Collected(collected) => collected,
             other => panic!("another answer: {other:?}"),
         }
@@ -220,7 +293,11 @@ pub(crate) fn instance() -> String {
 pub(crate) fn sealed(bytes: &[u8]) -> OwnedFd {
     let fd = open_memfd();
     rustix::io::write(&fd, bytes).unwrap();
-    fcntl_add_seals(&fd, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).unwrap();
+    fcntl_add_seals(
+        &fd,
+        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    )
+    .unwrap();
     fd
 }
 

@@ -40,7 +40,10 @@ fn answer(question: &str) -> String {
             rustix::process::getpid().as_raw_nonzero(),
             rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get()),
         ),
-        "host" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        "host" => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         "argv" => std::env::args().collect::<Vec<_>>().join(" "),
         "env" => std::env::vars_os().count().to_string(),
         "cwd" => said(std::env::current_dir().map(|dir| dir.display().to_string())),
@@ -48,12 +51,32 @@ fn answer(question: &str) -> String {
         "cat" => said(std::fs::read_to_string(rest)),
         "write" => said(std::fs::write(rest, b"x").map(|()| "written".to_owned())),
         "chmod" => errno(rustix::fs::chmod(rest, Mode::from_raw_mode(0o777))),
-        "mount" => errno(rustix::mount::mount("tmpfs", "/", "tmpfs", rustix::mount::MountFlags::empty(), c"")),
-        "fds" => (0..64).filter(|fd| number(*fd).is_some()).map(|fd| format!("{fd} ")).collect(),
-        "open" => (0..).map_while(|_| open_self()).collect::<Vec<_>>().len().to_string(),
+        "mount" => errno(rustix::mount::mount(
+            "tmpfs",
+            "/",
+            "tmpfs",
+            rustix::mount::MountFlags::empty(),
+            c"",
+        )),
+        "fds" => (0..64)
+            .filter(|fd| number(*fd).is_some())
+            .map(|fd| format!("{fd} "))
+            .collect(),
+        "open" => (0..)
+            .map_while(|_| open_self())
+            .collect::<Vec<_>>()
+            .len()
+            .to_string(),
         "filters" => filters(rest.parse().unwrap()),
-        "output" => errno(rustix::io::write(number(FD_OUTPUT).unwrap(), &vec![1; rest.parse().unwrap()]).map(drop)),
-        "thread" => said(std::thread::Builder::new().spawn(|| ()).map(|_| "a thread".to_owned())),
+        "output" => errno(
+            rustix::io::write(number(FD_OUTPUT).unwrap(), &vec![1; rest.parse().unwrap()])
+                .map(drop),
+        ),
+        "thread" => said(
+            std::thread::Builder::new()
+                .spawn(|| ())
+                .map(|_| "a thread".to_owned()),
+        ),
         "eat" => eat(rest.parse().unwrap()),
         "spin" => loop {
             std::hint::spin_loop();
@@ -74,23 +97,32 @@ fn said(result: std::io::Result<String>) -> String {
 }
 
 fn errno(result: Result<(), Errno>) -> String {
-    result.map_or_else(|e| format!("errno {}", e.raw_os_error()), |()| "done".into())
+    result.map_or_else(
+        |e| format!("errno {}", e.raw_os_error()),
+        |()| "done".into(),
+    )
 }
 
 /// Names in a directory, itself read with `O_DIRECTORY`.
 fn list(dir: &str) -> std::io::Result<String> {
     let fd = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
     let entries = rustix::fs::Dir::read_from(fd)?;
-    let mut names: Vec<String> =
-        entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     Ok(names.join(" "))
 }
 
 /// Installs `n` seccomp filters that allow everything.
 fn filters(n: u32) -> String {
-    const ALLOW: seccompiler::sock_filter =
-        seccompiler::sock_filter { code: 6, jt: 0, jf: 0, k: 0x7fff_0000 };
+    const ALLOW: seccompiler::sock_filter = seccompiler::sock_filter {
+        code: 6,
+        jt: 0,
+        jf: 0,
+        k: 0x7fff_0000,
+    };
     for _ in 0..n {
         if let Err(e) = seccompiler::apply_filter(&[ALLOW]) {
             return e.to_string();

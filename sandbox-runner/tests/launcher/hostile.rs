@@ -13,13 +13,25 @@ use crate::leaks::groups;
 
 pub(crate) const CHECKS: &[Check] = &[
     ("greedy limits start nothing", greedy),
-    ("foreign, missing and unsealed descriptors start nothing", descriptors),
-    ("orders about a child that isn't there change nothing", no_child),
-    ("a packet with another number than its order ends everything", other_number),
+    (
+        "foreign, missing and unsealed descriptors start nothing",
+        descriptors,
+    ),
+    (
+        "orders about a child that isn't there change nothing",
+        no_child,
+    ),
+    (
+        "a packet with another number than its order ends everything",
+        other_number,
+    ),
     ("a malformed packet ends everything", malformed),
     ("garbage in the bootstrap pipe starts nothing", garbage),
     ("a configuration that names low ids starts nothing", low_ids),
-    ("a configuration that others can write starts nothing", unsafe_config),
+    (
+        "a configuration that others can write starts nothing",
+        unsafe_config,
+    ),
     ("a missing engine is named", missing_engine),
     ("an engine that others can write is refused", unsafe_engine),
 ];
@@ -31,12 +43,27 @@ fn refused(fault: &Fault) {
 fn greedy() {
     let mut broker = Broker::start();
     for limits in [
-        Limits { memory_bytes: u64::MAX, ..WASM },
-        Limits { memory_bytes: 60 << 30, ..WASM },
-        Limits { pids: u32::MAX, ..WASM },
+        Limits {
+            memory_bytes: u64::MAX,
+            ..WASM
+        },
+        Limits {
+            memory_bytes: 60 << 30,
+            ..WASM
+        },
+        Limits {
+            pids: u32::MAX,
+            ..WASM
+        },
         Limits { pids: 0, ..WASM },
-        Limits { cpu_percent: 10_000, ..WASM },
-        Limits { file_bytes: 1 << 40, ..WASM },
+        Limits {
+            cpu_percent: 10_000,
+            ..WASM
+        },
+        Limits {
+            file_bytes: 1 << 40,
+            ..WASM
+        },
         COMPILE,
     ] {
         refused(&broker.child(limits).err().unwrap());
@@ -65,15 +92,27 @@ fn descriptors() {
     let module = || (FdKind::Module, sealed(b"m"));
     for output in [root(), shadow(), sealed(b""), sealed(b"full")] {
         let others = vec![module(), (FdKind::Output, output)];
-        refused(&broker.child_with(Engine::CompileWasm, COMPILE, others).err().unwrap());
+        refused(
+            &broker
+                .child_with(Engine::CompileWasm, COMPILE, others)
+                .err()
+                .unwrap(),
+        );
     }
     for (kinds, fds) in [
-        (vec![FdKind::Link, FdKind::Code], vec![root(), sealed(b"code")]),
+        (
+            vec![FdKind::Link, FdKind::Code],
+            vec![root(), sealed(b"code")],
+        ),
         (vec![FdKind::Link, FdKind::Code], vec![sealed(b"code")]),
         (vec![], vec![]),
     ] {
         let raw: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
-        let task = Task::Start { engine: Engine::Wasm, limits: WASM, fds: kinds };
+        let task = Task::Start {
+            engine: Engine::Wasm,
+            limits: WASM,
+            fds: kinds,
+        };
         refused(&broker.order(task, &raw).0.unwrap_err());
     }
     nothing_runs(&mut broker);
@@ -83,8 +122,15 @@ fn no_child() {
     let mut broker = Broker::start();
     let child = 77;
     let stage = gm_protocol::orders::Stage::Walled;
-    for task in [Task::Look { child, stage }, Task::Kill { child }, Task::Collect { child }] {
-        assert_eq!(broker.order(task.clone(), &[]).0.unwrap_err().kind, FaultKind::Gone);
+    for task in [
+        Task::Look { child, stage },
+        Task::Kill { child },
+        Task::Collect { child },
+    ] {
+        assert_eq!(
+            broker.order(task.clone(), &[]).0.unwrap_err().kind,
+            FaultKind::Gone
+        );
         let fd = open_memfd();
         refused(&broker.order(task, &[fd.as_fd()]).0.unwrap_err());
     }
@@ -95,7 +141,13 @@ fn other_number() {
     let (broker, instance) = Broker::with("");
     let mut broker = broker.unwrap();
     let child = broker.child(WASM).unwrap();
-    broker.orders.send(Order { no: 5, what: Task::Kill { child: 1 } }).unwrap();
+    broker
+        .orders
+        .send(Order {
+            no: 5,
+            what: Task::Kill { child: 1 },
+        })
+        .unwrap();
     broker.bell.as_ref().unwrap().ring(6, &[]).unwrap();
     broker.gone();
     crate::walls::dead(&child);
@@ -122,7 +174,11 @@ fn garbage() {
 }
 
 fn low_ids() {
-    for config in ["[isolation]\nuids = [0, 10]", "[isolation]\nuids = [1000, 1]", "[isolation]\nmin = \"L0\""] {
+    for config in [
+        "[isolation]\nuids = [0, 10]",
+        "[isolation]\nuids = [1000, 1]",
+        "[isolation]\nmin = \"L0\"",
+    ] {
         let (broker, instance) = Broker::with(config);
         let fault = broker.err().unwrap();
         assert_eq!(fault.kind, FaultKind::Config, "{fault}");

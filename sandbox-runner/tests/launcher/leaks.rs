@@ -10,8 +10,14 @@ use crate::walls::dead;
 
 pub(crate) const CHECKS: &[Check] = &[
     ("a hundred starts leave nothing behind", hundred),
-    ("when the broker is gone, nothing of the run is left", broker_gone),
-    ("when the launcher is killed, its children die", launcher_killed),
+    (
+        "when the broker is gone, nothing of the run is left",
+        broker_gone,
+    ),
+    (
+        "when the launcher is killed, its children die",
+        launcher_killed,
+    ),
     ("the next start sweeps what a killed launcher left", swept),
 ];
 
@@ -23,7 +29,11 @@ pub(crate) fn groups(instance: &str) -> Vec<String> {
     let name = format!("gm-{instance}");
     let mut found = Vec::new();
     for mount in MOUNTS {
-        walk(format!("/sys/fs/cgroup/{mount}").as_ref(), &name, &mut found);
+        walk(
+            format!("/sys/fs/cgroup/{mount}").as_ref(),
+            &name,
+            &mut found,
+        );
     }
     walk("/sys/fs/cgroup".as_ref(), &name, &mut found);
     found.sort();
@@ -44,12 +54,17 @@ fn walk(dir: &std::path::Path, name: &str, found: &mut Vec<String>) {
 }
 
 fn launcher_fds(broker: &Broker) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", broker.process.id())).unwrap().count()
+    std::fs::read_dir(format!("/proc/{}/fd", broker.process.id()))
+        .unwrap()
+        .count()
 }
 
 fn resident(broker: &Broker) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", broker.process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
@@ -79,7 +94,10 @@ fn hundred() {
     assert_eq!(mounts(), tree);
     let grown = resident(&broker).saturating_sub(kib);
     assert!(grown < 1024, "{grown} KiB more");
-    println!("       start to exec: median {:?}, p90 {:?}; launcher {kib} KiB, {fds} descriptors", times[50], times[90]);
+    println!(
+        "       start to exec: median {:?}, p90 {:?}; launcher {kib} KiB, {fds} descriptors",
+        times[50], times[90]
+    );
     broker.hang_up();
     assert_eq!(groups(&instance), [""; 0]);
 }
@@ -98,7 +116,11 @@ fn broker_gone() {
     broker.hang_up();
     children.iter().for_each(dead);
     assert_eq!(groups(&instance), [""; 0]);
-    assert!(!std::path::Path::new("/run/gm/live").join(&instance).exists());
+    assert!(
+        !std::path::Path::new("/run/gm/live")
+            .join(&instance)
+            .exists()
+    );
 }
 
 fn launcher_killed() {
@@ -119,6 +141,9 @@ fn swept() {
     killed.process.wait().unwrap();
     drop(Broker::start());
     assert_eq!(groups(&instance), [""; 0]);
-    assert!(!groups(&other).is_empty(), "a living instance keeps its groups");
+    assert!(
+        !groups(&other).is_empty(),
+        "a living instance keeps its groups"
+    );
     drop(living);
 }

@@ -30,7 +30,10 @@ fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let mut failed = 0;
     for (name, check) in [walls::CHECKS, hostile::CHECKS, leaks::CHECKS].concat() {
-        if filter.as_ref().is_some_and(|filter| !name.contains(filter.as_str())) {
+        if filter
+            .as_ref()
+            .is_some_and(|filter| !name.contains(filter.as_str()))
+        {
             continue;
         }
         let passed = std::panic::catch_unwind(check).is_ok();

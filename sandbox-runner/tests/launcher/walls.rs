@@ -12,16 +12,34 @@ pub(crate) const CHECKS: &[Check] = &[
     ("this machine gives L4 to root", l4),
     ("a child sees nothing of the host", inside),
     ("a child is walled in as seen from outside", outside),
-    ("a child that holds a descriptor of its own is killed when it is looked at", stray_descriptor),
-    ("a child without its filters is killed when it is looked at", no_filters),
+    (
+        "a child that holds a descriptor of its own is killed when it is looked at",
+        stray_descriptor,
+    ),
+    (
+        "a child without its filters is killed when it is looked at",
+        no_filters,
+    ),
     ("the memory limit kills and is counted", memory),
     ("the process limit refuses and is counted", processes),
-    ("the cpu limit slows an endless loop and cpu time is counted", cpu),
-    ("a compile process may write its output and no more", compile),
+    (
+        "the cpu limit slows an endless loop and cpu time is counted",
+        cpu,
+    ),
+    (
+        "a compile process may write its output and no more",
+        compile,
+    ),
     ("a child's exit status comes back", status),
-    ("the group's kill file kills without the launcher", kill_file),
+    (
+        "the group's kill file kills without the launcher",
+        kill_file,
+    ),
     ("two children have different uids", two_uids),
-    ("a limit with no room for the code fails as a memory wall", no_room),
+    (
+        "a limit with no room for the code fails as a memory wall",
+        no_room,
+    ),
 ];
 
 const ALL: [&str; 6] = ["user", "mnt", "pid", "net", "ipc", "uts"];
@@ -70,18 +88,32 @@ fn outside() {
     assert_eq!((seen.caps, seen.no_new_privs), (0, true));
     assert_eq!((seen.seccomp_mode, seen.seccomp_filters), (2, 3));
     assert_eq!(seen.uid_map, [[1000, child.started.uid, 1]]);
-    assert_eq!((seen.memory_bytes, seen.pids, seen.cpu_percent), (32 << 20, 1, 50));
+    assert_eq!(
+        (seen.memory_bytes, seen.pids, seen.cpu_percent),
+        (32 << 20, 1, 50)
+    );
     assert_eq!(seen.nofile, 64);
     let fds: Vec<u32> = seen.fds.iter().map(|fd| fd.fd).collect();
     assert_eq!(fds, [0, 1, 2, 3, 5]);
     assert_eq!(seen.fds[0].target, "/dev/null");
-    let mounts: Vec<_> = seen.mounts.iter().map(|m| (m.target.as_str(), m.fs.as_str())).collect();
+    let mounts: Vec<_> = seen
+        .mounts
+        .iter()
+        .map(|m| (m.target.as_str(), m.fs.as_str()))
+        .collect();
     assert_eq!(mounts, [("/", "tmpfs")]);
-    assert!(seen.mounts[0].flags.starts_with("ro,nosuid,nodev"), "{}", seen.mounts[0].flags);
+    assert!(
+        seen.mounts[0].flags.starts_with("ro,nosuid,nodev"),
+        "{}",
+        seen.mounts[0].flags
+    );
     assert_eq!(seen.cgroups, child.started.cgroups);
     own_namespaces(&child);
     limits(&child);
-    assert!(broker.look(&child, Stage::Loaded).is_err(), "three layers are not four");
+    assert!(
+        broker.look(&child, Stage::Loaded).is_err(),
+        "three layers are not four"
+    );
     broker.collect(&child);
 }
 
@@ -106,9 +138,16 @@ fn limits(child: &Held) {
         ("Max locked memory", "0"),
         ("Max address space", "unlimited"),
     ] {
-        let row = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let row = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
         let mut words = row.split_whitespace();
-        assert_eq!((words.next(), words.next()), (Some(value), Some(value)), "{name}");
+        assert_eq!(
+            (words.next(), words.next()),
+            (Some(value), Some(value)),
+            "{name}"
+        );
     }
 }
 
@@ -120,7 +159,10 @@ fn stray_descriptor() {
     let fault = broker.look(&child, Stage::Walled).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Wall(Control::Descriptors), "{fault}");
     let end = broker.collect(&child);
-    assert_eq!((end.status, end.killed_by_us), (WaitStatus::Signaled(9), true));
+    assert_eq!(
+        (end.status, end.killed_by_us),
+        (WaitStatus::Signaled(9), true)
+    );
 }
 
 fn no_filters() {
@@ -128,20 +170,34 @@ fn no_filters() {
     let child = broker.child(WASM).unwrap();
     let fault = broker.look(&child, Stage::Walled).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Wall(Control::Seccomp), "{fault}");
-    assert_eq!(broker.look(&child, Stage::Walled).unwrap_err().kind, FaultKind::Gone);
+    assert_eq!(
+        broker.look(&child, Stage::Walled).unwrap_err().kind,
+        FaultKind::Gone
+    );
     broker.collect(&child);
 }
 
 fn memory() {
     let mut broker = Broker::start();
-    let child = broker.child(Limits { memory_bytes: 16 << 20, ..WASM }).unwrap();
+    let child = broker
+        .child(Limits {
+            memory_bytes: 16 << 20,
+            ..WASM
+        })
+        .unwrap();
     child.tell(&format!("eat {}", 40 << 20));
     dead(&child);
     let end = broker.collect(&child);
-    assert_eq!((end.status, end.killed_by_us), (WaitStatus::Signaled(9), false));
+    assert_eq!(
+        (end.status, end.killed_by_us),
+        (WaitStatus::Signaled(9), false)
+    );
     assert_eq!((end.oom_kills, end.memory_peak), (1, 16 << 20));
     let modest = broker.child(WASM).unwrap();
-    assert_eq!(modest.ask(&format!("eat {}", 8 << 20)), (8 << 20).to_string());
+    assert_eq!(
+        modest.ask(&format!("eat {}", 8 << 20)),
+        (8 << 20).to_string()
+    );
     assert_eq!(broker.collect(&modest).oom_kills, 0);
 }
 
@@ -150,20 +206,34 @@ fn processes() {
     let child = broker.child(WASM).unwrap();
     assert_eq!(child.ask("thread"), "errno 11");
     broker.collect(&child);
-    let others = vec![(FdKind::Module, sealed(b"m")), (FdKind::Output, open_memfd())];
-    let compiler = broker.child_with(Engine::CompileWasm, COMPILE, others).unwrap();
+    let others = vec![
+        (FdKind::Module, sealed(b"m")),
+        (FdKind::Output, open_memfd()),
+    ];
+    let compiler = broker
+        .child_with(Engine::CompileWasm, COMPILE, others)
+        .unwrap();
     assert_eq!(compiler.ask("thread"), "a thread");
     broker.collect(&compiler);
 }
 
 fn cpu() {
     let mut broker = Broker::start();
-    let child = broker.child(Limits { cpu_percent: 10, ..WASM }).unwrap();
+    let child = broker
+        .child(Limits {
+            cpu_percent: 10,
+            ..WASM
+        })
+        .unwrap();
     child.tell("spin");
     std::thread::sleep(Duration::from_millis(500));
     let end = broker.collect(&child);
     assert!(end.killed_by_us);
-    assert!((20_000..200_000).contains(&end.cpu_us), "{} µs of 500,000", end.cpu_us);
+    assert!(
+        (20_000..200_000).contains(&end.cpu_us),
+        "{} µs of 500,000",
+        end.cpu_us
+    );
 }
 
 fn compile() {
@@ -173,7 +243,9 @@ fn compile() {
         (FdKind::Output, output.try_clone().unwrap()),
         (FdKind::Module, sealed(b"module")),
     ];
-    let child = broker.child_with(Engine::CompileWasm, COMPILE, others).unwrap();
+    let child = broker
+        .child_with(Engine::CompileWasm, COMPILE, others)
+        .unwrap();
     assert_eq!(child.ask("argv"), format!("gm-compile-wasm {}", 64 << 20));
     assert_eq!(child.ask("ls /"), ". ..");
     assert_eq!(child.ask("fds"), "0 1 2 3 4 5 ");
@@ -181,7 +253,11 @@ fn compile() {
     assert_eq!(child.ask("output 1"), "errno 27");
     child.ask("filters 3");
     let seen = broker.look(&child, Stage::Walled).unwrap();
-    assert!(seen.mounts[0].flags.contains("noexec"), "{}", seen.mounts[0].flags);
+    assert!(
+        seen.mounts[0].flags.contains("noexec"),
+        "{}",
+        seen.mounts[0].flags
+    );
     assert_eq!(seen.pids, 8);
     broker.collect(&child);
     assert_eq!(rustix::fs::fstat(&output).unwrap().st_size, 4096);
@@ -193,7 +269,10 @@ fn status() {
     child.tell("exit 101");
     dead(&child);
     let end = broker.collect(&child);
-    assert_eq!((end.status, end.killed_by_us), (WaitStatus::Exited(101), false));
+    assert_eq!(
+        (end.status, end.killed_by_us),
+        (WaitStatus::Exited(101), false)
+    );
     assert!(end.left.is_empty(), "{:?}", end.left);
 }
 
@@ -203,12 +282,19 @@ fn kill_file() {
     rustix::io::write(child.kill.as_ref().unwrap(), b"1").unwrap();
     dead(&child);
     let end = broker.collect(&child);
-    assert_eq!((end.status, end.killed_by_us), (WaitStatus::Signaled(9), false));
+    assert_eq!(
+        (end.status, end.killed_by_us),
+        (WaitStatus::Signaled(9), false)
+    );
 }
 
 fn two_uids() {
     let (mut one, mut other) = (Broker::start(), Broker::start());
-    let children = [one.child(WASM).unwrap(), one.child(WASM).unwrap(), other.child(WASM).unwrap()];
+    let children = [
+        one.child(WASM).unwrap(),
+        one.child(WASM).unwrap(),
+        other.child(WASM).unwrap(),
+    ];
     let uids: std::collections::HashSet<u32> = children.iter().map(|c| c.started.uid).collect();
     assert_eq!(uids.len(), 3);
 }
@@ -216,16 +302,30 @@ fn two_uids() {
 fn no_room() {
     let mut broker = Broker::start();
     let code = sealed(&vec![1; 6 << 20]);
-    let limits = Limits { memory_bytes: 4 << 20, ..WASM };
+    let limits = Limits {
+        memory_bytes: 4 << 20,
+        ..WASM
+    };
     let result = broker.child_with(Engine::Wasm, limits, vec![(FdKind::Code, code)]);
     let fault = result.err().unwrap();
-    assert_eq!(fault.kind, FaultKind::Wall(Control::CgroupMemory), "{fault}");
+    assert_eq!(
+        fault.kind,
+        FaultKind::Wall(Control::CgroupMemory),
+        "{fault}"
+    );
 }
 
 /// Waits half a second for a child's death.
 pub(crate) fn dead(child: &Held) {
     let deadline = Instant::now() + Duration::from_millis(500);
     let left = rustix::event::Timespec::try_from(deadline - Instant::now()).unwrap();
-    let mut fds = [rustix::event::PollFd::new(&child.pidfd, rustix::event::PollFlags::IN)];
-    assert_eq!(rustix::event::poll(&mut fds, Some(&left)).unwrap(), 1, "still alive");
+    let mut fds = [rustix::event::PollFd::new(
+        &child.pidfd,
+        rustix::event::PollFlags::IN,
+    )];
+    assert_eq!(
+        rustix::event::poll(&mut fds, Some(&left)).unwrap(),
+        1,
+        "still alive"
+    );
 }

@@ -353,3 +353,17 @@ impl Plugin {
         self.peer.ending()
     }
 }
+
+/// A module whose hook has `body`, after `before` at its top level.
+pub(crate) fn hook(before: &str, body: &str) -> String {
+    format!(
+        r#"(module
+          {before}
+          (memory (export "memory") 1)
+          (data (i32.const 16) "{{\"hello\":true}}")
+          (data (i32.const 64) "words.txt")
+          (func (export "gm_alloc") (param i32) (result i32) (i32.const 1024))
+          (func (export "on_commit_analyzed") (param $ptr i32) (param $len i32) (result i32)
+            {body}))"#
+    )
+}

@@ -3,9 +3,9 @@
 use gm_protocol::message::Last;
 use gm_protocol::plan::{Hook, HostOp, HostOps};
 
+use crate::broker::hook;
 use crate::broker::{Plugin, task};
 use crate::filters::of_profile;
-use crate::hook;
 
 const REPLY: &str = r#"(import "gm" "reply" (func $reply (param i32 i32) (result i32)))"#;
 const FAIL: &str = r#"(import "gm" "fail" (func $fail (param i32 i32) (result i32)))"#;

@@ -3,8 +3,8 @@
 use gm_protocol::message::ModuleFaultKind as Kind;
 use gm_protocol::plan::{Hook, HostOp, HostOps};
 
+use crate::broker::hook;
 use crate::broker::{all_ops, compile};
-use crate::hook;
 
 fn refused(text: &str, ops: HostOps) -> (Kind, String) {
     let module = wat::parse_str(text).unwrap();
@@ -133,13 +133,16 @@ fn a_module_with_too_many_items_is_too_complex() {
     );
 }
 
+/// Some 3,000 functions with 180 additions and multiplications each.
+pub(crate) fn large() -> String {
+    let body = "(local.get 0) (i32.const 3) i32.mul (i32.const 7) i32.add (local.set 0)".repeat(60);
+    let function = format!("(func (param i32) (result i32) {body} (local.get 0))");
+    hook(&function.repeat(3_000), "(i32.const 0)")
+}
+
 #[test]
 fn a_large_module_is_compiled_behind_the_walls() {
-    let body = "(local.get 0) (i32.const 3) i32.mul (i32.const 7) i32.add (local.set 0)".repeat(60);
-    let functions: String = (0..3_000)
-        .map(|_| format!("(func (param i32) (result i32) {body} (local.get 0))"))
-        .collect();
-    let module = wat::parse_str(hook(&functions, "(i32.const 0)")).unwrap();
+    let module = wat::parse_str(large()).unwrap();
     let artifact = compile(&module, all_ops(), &[Hook::OnCommitAnalyzed]).unwrap();
     assert!(artifact.len() > 1 << 20, "{} bytes", artifact.len());
 }

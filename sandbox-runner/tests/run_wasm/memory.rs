@@ -3,9 +3,9 @@
 
 use gm_protocol::message::{Last, TrapClass};
 
+use crate::broker::hook;
 use crate::broker::{Plugin, task};
 use crate::filters::of_profile;
-use crate::hook;
 
 /// Grows by as many pages as the event has bytes; answers 0 if that went well.
 const GROW: &str = "(i32.eq (memory.grow (local.get $len)) (i32.const -1))";

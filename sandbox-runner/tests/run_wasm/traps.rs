@@ -3,7 +3,7 @@
 use gm_protocol::message::{Last, TrapClass};
 
 use crate::broker::Plugin;
-use crate::hook;
+use crate::broker::hook;
 
 fn trap(before: &str, body: &str) -> TrapClass {
     match Plugin::start(&hook(before, body)).loaded().dies(b"{}") {

@@ -4,9 +4,9 @@
 use gm_protocol::message::Last;
 use gm_protocol::plan::{Filters, HostOps, Role, SockFilter};
 
+use crate::broker::hook;
 use crate::broker::{Peer, Plugin, task, warm};
 use crate::filters::of_profile;
-use crate::hook;
 
 /// SIGSYS
 const BAD_CALL: i32 = 31;
@@ -62,12 +62,29 @@ fn each_call_of_the_running_set_is_needed() {
 }
 
 #[test]
-fn memory_never_becomes_executable() {
-    // The profile itself, asked of the kernel: only read and write together.
-    let mut filters = of_profile("wasm", None);
-    filters.running = of_profile("wasm", None).running;
-    let mut plugin = Plugin::with(&hook("", GROW), task(), filters, b"").loaded();
+fn a_running_plugin_has_no_executable_memory_but_files_that_nobody_writes() {
+    let mut plugin = Plugin::start(&crate::compiler::large()).loaded();
     assert_eq!(plugin.call(b"{}").status, 0);
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", plugin.peer.child.id())).unwrap();
+    let fields = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let rights = fields.nth(1).unwrap_or_default().to_owned();
+        (rights, fields.nth(3).unwrap_or_default().to_owned())
+    };
+    let executable = maps
+        .lines()
+        .map(fields)
+        .filter(|(rights, _)| rights.contains('x'));
+    // The kernel's own two pages aside.
+    let ours: Vec<_> = executable
+        .filter(|(_, name)| !name.starts_with("[v"))
+        .collect();
+    assert!(ours.iter().all(|(rights, _)| rights == "r-xp"), "{maps}");
+    let files: Vec<_> = ours
+        .iter()
+        .filter_map(|(_, path)| path.rsplit('/').next())
+        .collect();
+    assert_eq!(files, ["code", "bin", "warm"], "{maps}");
 }
 
 #[test]

@@ -141,7 +141,10 @@ pub(crate) struct Group {
 impl Group {
     /// Makes the directories and writes the limits; on a fault none is left.
     pub(super) fn make(sites: Vec<Site>, limits: &GroupLimits) -> Result<Self, Fault> {
-        let mut group = Self { sites, handle: None };
+        let mut group = Self {
+            sites,
+            handle: None,
+        };
         match group.fill(limits) {
             Ok(()) => Ok(group),
             Err(fault) => {
@@ -208,7 +211,9 @@ impl Group {
             let name = if site.v2 { "" } else { control.name() };
             let held = text.lines().any(|line| {
                 let mut fields = line.splitn(3, ':').skip(1);
-                fields.next().is_some_and(|names| names.split(',').any(|n| n == name))
+                fields
+                    .next()
+                    .is_some_and(|names| names.split(',').any(|n| n == name))
                     && fields.next() == Some(&site.path)
             });
             (!held).then(|| wall(control))
@@ -229,7 +234,10 @@ impl Group {
         GroupLimits {
             memory_bytes: memory.and_then(|m| m.parse().ok()).unwrap_or(0),
             pids: pids.and_then(|p| p.parse().ok()).unwrap_or(0),
-            cpu_percent: quota.and_then(|q| q.parse().ok()).and_then(percent).unwrap_or(0),
+            cpu_percent: quota
+                .and_then(|q| q.parse().ok())
+                .and_then(percent)
+                .unwrap_or(0),
         }
     }
 
@@ -241,7 +249,10 @@ impl Group {
                 true => ("memory.peak", "memory.events"),
                 false => ("memory.max_usage_in_bytes", "memory.oom_control"),
             };
-            counters.memory_peak = read(dir, peak).ok().and_then(|p| p.parse().ok()).unwrap_or(0);
+            counters.memory_peak = read(dir, peak)
+                .ok()
+                .and_then(|p| p.parse().ok())
+                .unwrap_or(0);
             counters.oom_kills = keyed(dir, events, "oom_kill").unwrap_or(0);
         }
         if let Some(site) = self.site(Control::Pids) {
@@ -264,7 +275,9 @@ impl Group {
             }
         }
         let freezer = self.sites.iter().find(|s| s.v2 || s.has(Control::Freezer));
-        let Some(site) = freezer.or(self.sites.first()) else { return };
+        let Some(site) = freezer.or(self.sites.first()) else {
+            return;
+        };
         kill_listed(site);
     }
 
@@ -272,7 +285,11 @@ impl Group {
     pub(crate) fn remove(&mut self) -> Vec<String> {
         self.handle = None;
         let stays = |site: &&Site| remove(&site.dir).is_err();
-        self.sites.iter().filter(stays).map(|site| site.dir.display().to_string()).collect()
+        self.sites
+            .iter()
+            .filter(stays)
+            .map(|site| site.dir.display().to_string())
+            .collect()
     }
 
     fn site(&self, control: Control) -> Option<&Site> {
@@ -282,10 +299,22 @@ impl Group {
 
 fn open(dir: &Path) -> Result<Handle, Fault> {
     let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let directory = rustix::fs::open(dir, flags | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-        .map_err(|e| fault::wall(Wall::CgroupPids, "cgroup: open", e))?;
-    let kill = rustix::fs::openat(&directory, "cgroup.kill", flags | OFlags::WRONLY, Mode::empty());
-    Ok(Handle { directory, kill: kill.ok() })
+    let directory = rustix::fs::open(
+        dir,
+        flags | OFlags::RDONLY | OFlags::DIRECTORY,
+        Mode::empty(),
+    )
+    .map_err(|e| fault::wall(Wall::CgroupPids, "cgroup: open", e))?;
+    let kill = rustix::fs::openat(
+        &directory,
+        "cgroup.kill",
+        flags | OFlags::WRONLY,
+        Mode::empty(),
+    );
+    Ok(Handle {
+        directory,
+        kill: kill.ok(),
+    })
 }
 
 /// Freeze, SIGKILL to every pid, thaw, until none is listed: without the
@@ -298,7 +327,10 @@ fn kill_listed(site: &Site) {
     for _ in 0..KILL_ROUNDS {
         let _ = write(&site.dir, file, on);
         let listed = read(&site.dir, "cgroup.procs").unwrap_or_default();
-        for pid in listed.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
+        for pid in listed
+            .lines()
+            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+        {
             let _ = kill_process(pid, Signal::KILL);
         }
         let _ = write(&site.dir, file, off);

@@ -16,7 +16,11 @@ use super::tree::{Control, Place, Tree};
 use super::{keyed, read, remove, write};
 
 /// The limits of the trial group: small, and none of them the default.
-const TRIAL: GroupLimits = GroupLimits { memory_bytes: 16 << 20, pids: 1, cpu_percent: 50 };
+const TRIAL: GroupLimits = GroupLimits {
+    memory_bytes: 16 << 20,
+    pids: 1,
+    cpu_percent: 50,
+};
 
 /// All groups of one instance.
 #[derive(Debug)]
@@ -32,7 +36,11 @@ impl Instance {
     /// Makes the instance's groups and tries one of each kind. A controller
     /// that can't be used is left out; the sentence says why.
     pub(crate) fn plant(tree: &Tree, name: &str, owner: Option<u32>) -> (Self, Vec<String>) {
-        let mut instance = Self { roots: Vec::new(), moved_from: None, next: 1 };
+        let mut instance = Self {
+            roots: Vec::new(),
+            moved_from: None,
+            next: 1,
+        };
         let mut gaps = Vec::new();
         for place in &tree.places {
             match instance.plant_one(place, name, owner) {
@@ -66,7 +74,11 @@ impl Instance {
         std::fs::create_dir(&root.dir).map_err(told("mkdir"))?;
         let made = std::fs::create_dir(&plugins.dir).and_then(|()| {
             give(&[&root.dir, &plugins.dir], owner)?;
-            if place.v2 && !root.has(Control::Plain) { self.hand_down(&parent, &root, &plugins) } else { Ok(()) }
+            if place.v2 && !root.has(Control::Plain) {
+                self.hand_down(&parent, &root, &plugins)
+            } else {
+                Ok(())
+            }
         });
         if made.is_err() {
             let _ = remove(&plugins.dir);
@@ -78,8 +90,11 @@ impl Instance {
 
     /// v2: enables the controllers from the parent down to `plugins`.
     fn hand_down(&mut self, parent: &Site, root: &Site, plugins: &Site) -> std::io::Result<()> {
-        let wanted: Vec<String> =
-            root.controls.iter().map(|c| format!("+{}", c.name())).collect();
+        let wanted: Vec<String> = root
+            .controls
+            .iter()
+            .map(|c| format!("+{}", c.name()))
+            .collect();
         let wanted = wanted.join(" ");
         let host = root.below("host");
         std::fs::create_dir(&host.dir)?;
@@ -106,7 +121,9 @@ impl Instance {
     }
 
     fn move_back(&mut self, host: &Path) {
-        let Some(parent) = self.moved_from.take() else { return };
+        let Some(parent) = self.moved_from.take() else {
+            return;
+        };
         for pid in read(host, "cgroup.procs").unwrap_or_default().lines() {
             let _ = write(&parent, "cgroup.procs", pid);
         }
@@ -147,14 +164,21 @@ impl Instance {
     }
 
     /// The next group, with its limits. Its number is never used again.
-    pub(crate) fn group(&mut self, limits: &GroupLimits, owner: Option<u32>) -> Result<(u32, Group), Fault> {
+    pub(crate) fn group(
+        &mut self,
+        limits: &GroupLimits,
+        owner: Option<u32>,
+    ) -> Result<(u32, Group), Fault> {
         let number = self.next;
         self.next = number
             .checked_add(1)
             .ok_or_else(|| crate::launcher::fault::refused("cgroup", "out of numbers"))?;
         let name = number.to_string();
-        let sites: Vec<Site> =
-            self.roots.iter().map(|root| root.below("plugins").below(&name)).collect();
+        let sites: Vec<Site> = self
+            .roots
+            .iter()
+            .map(|root| root.below("plugins").below(&name))
+            .collect();
         let dirs: Vec<_> = sites.iter().map(|site| site.dir.clone()).collect();
         let group = Group::make(sites, limits)?;
         let dirs: Vec<&Path> = dirs.iter().map(AsRef::as_ref).collect();
@@ -165,23 +189,36 @@ impl Instance {
 
     /// `gm-<instance>` in each hierarchy, absolute.
     pub(crate) fn directories(&self) -> Vec<String> {
-        self.roots.iter().map(|site| site.dir.display().to_string()).collect()
+        self.roots
+            .iter()
+            .map(|site| site.dir.display().to_string())
+            .collect()
     }
 
     /// What all children together may be given: the parent's limit or the
     /// machine's memory, whichever is less.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-            line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
-        });
+        let machine = std::fs::read_to_string("/proc/meminfo")
+            .ok()
+            .and_then(|text| {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("MemTotal:"))?;
+                line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+            });
         let machine = machine.map_or(0, |kib| kib.saturating_mul(1024));
-        let limit = self.roots.iter().find(|site| site.has(Control::Memory)).and_then(|site| {
-            match site.v2 {
+        let limit = self
+            .roots
+            .iter()
+            .find(|site| site.has(Control::Memory))
+            .and_then(|site| match site.v2 {
                 false => keyed(&site.dir, "memory.stat", "hierarchical_memory_limit"),
-                true => site.dir.ancestors().filter_map(|d| read(d, "memory.max").ok()?.parse().ok()).min(),
-            }
-        });
+                true => site
+                    .dir
+                    .ancestors()
+                    .filter_map(|d| read(d, "memory.max").ok()?.parse().ok())
+                    .min(),
+            });
         machine.min(limit.unwrap_or(u64::MAX))
     }
 
@@ -207,7 +244,11 @@ impl Instance {
     /// v2: gives the controllers and the processes back to the parent. Another
     /// instance beside us keeps them (EBUSY), and then the next start sweeps.
     fn hand_back(&mut self, root: &Site, host: &Path) {
-        let off: Vec<String> = root.controls.iter().map(|c| format!("-{}", c.name())).collect();
+        let off: Vec<String> = root
+            .controls
+            .iter()
+            .map(|c| format!("-{}", c.name()))
+            .collect();
         let off = off.join(" ");
         let _ = write(&root.dir, "cgroup.subtree_control", &off);
         if let Some(parent) = &self.moved_from {
@@ -221,23 +262,30 @@ impl Instance {
 /// Whether every one of `controls` is handed down by the group `dir`.
 fn all_enabled(dir: &Path, controls: &[Control]) -> bool {
     let enabled = read(dir, "cgroup.subtree_control").unwrap_or_default();
-    controls.iter().all(|c| enabled.split_whitespace().any(|name| name == c.name()))
+    controls
+        .iter()
+        .all(|c| enabled.split_whitespace().any(|name| name == c.name()))
 }
 
 /// Gives directories (never the files in them) to the uid of the broker.
 fn give(dirs: &[&Path], owner: Option<u32>) -> std::io::Result<()> {
     let Some(owner) = owner else { return Ok(()) };
-    dirs.iter().try_for_each(|dir| std::os::unix::fs::chown(dir, Some(owner), None))
+    dirs.iter()
+        .try_for_each(|dir| std::os::unix::fs::chown(dir, Some(owner), None))
 }
 
 /// Removes what instances that no longer live left below our parent. `live`
 /// holds one file per instance, locked as long as its launcher lives.
 pub(crate) fn sweep(tree: &Tree, live: &Path) {
     for place in &tree.places {
-        let Ok(entries) = std::fs::read_dir(&place.dir) else { continue };
+        let Ok(entries) = std::fs::read_dir(&place.dir) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let Some(instance) = name.to_str().and_then(instance_of) else { continue };
+            let Some(instance) = name.to_str().and_then(instance_of) else {
+                continue;
+            };
             if dead(live, instance) {
                 sweep_one(&entry.path(), place.v2);
             }
@@ -263,7 +311,12 @@ fn sweep_one(root: &Path, v2: bool) {
     let plugins = root.join("plugins");
     let left = std::fs::read_dir(&plugins).into_iter().flatten().flatten();
     for dir in left.map(|entry| entry.path()).filter(|path| path.is_dir()) {
-        let site = Site { dir, path: String::new(), v2, controls: Vec::new() };
+        let site = Site {
+            dir,
+            path: String::new(),
+            v2,
+            controls: Vec::new(),
+        };
         for pid in read(&site.dir, "cgroup.procs").unwrap_or_default().lines() {
             if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -283,7 +336,13 @@ mod tests {
     #[test]
     fn only_our_own_names_are_swept() {
         assert_eq!(instance_of("gm-0123456789abcdef"), Some("0123456789abcdef"));
-        for name in ["gm-0123456789ABCDEF", "gm-0123", "0123456789abcdef", "gm-0123456789abcdeg", "gm-"] {
+        for name in [
+            "gm-0123456789ABCDEF",
+            "gm-0123",
+            "0123456789abcdef",
+            "gm-0123456789abcdeg",
+            "gm-",
+        ] {
             assert_eq!(instance_of(name), None, "{name}");
         }
     }

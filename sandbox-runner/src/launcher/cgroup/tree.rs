@@ -74,15 +74,13 @@ impl Tree {
         }
     }
 
-    fn parse(
-        cgroup: &str,
-        mounts: &str,
-        parent: &str,
-        offered: &dyn Fn(&Path) -> String,
-    ) -> Self {
+    fn parse(cgroup: &str, mounts: &str, parent: &str, offered: &dyn Fn(&Path) -> String) -> Self {
         let mut tree = Self::default();
         let unified = place(cgroup, mounts, parent, "");
-        let on_v2 = unified.as_ref().map(|p| offered(&p.dir)).unwrap_or_default();
+        let on_v2 = unified
+            .as_ref()
+            .map(|p| offered(&p.dir))
+            .unwrap_or_default();
         for control in [Control::Memory, Control::Pids, Control::Cpu] {
             let found = place(cgroup, mounts, parent, control.name()).or_else(|| {
                 let has = on_v2.split_whitespace().any(|name| name == control.name());
@@ -124,8 +122,15 @@ fn place(cgroup: &str, mounts: &str, parent: &str, name: &str) -> Option<Place> 
     if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
         return None;
     }
-    let dir = mounts.lines().find_map(|line| directory(line, name, path))?;
-    Some(Place { dir, path: path.to_owned(), v2: name.is_empty(), controls: Vec::new() })
+    let dir = mounts
+        .lines()
+        .find_map(|line| directory(line, name, path))?;
+    Some(Place {
+        dir,
+        path: path.to_owned(),
+        v2: name.is_empty(),
+        controls: Vec::new(),
+    })
 }
 
 /// The directory of the group `path`, if this line of mountinfo mounts the
@@ -145,7 +150,11 @@ fn directory(line: &str, name: &str, path: &str) -> Option<PathBuf> {
     if !wanted || point.contains('\\') {
         return None;
     }
-    let below = if root == "/" { path } else { path.strip_prefix(root)? };
+    let below = if root == "/" {
+        path
+    } else {
+        path.strip_prefix(root)?
+    };
     Some(Path::new(point).join(below.trim_start_matches('/')))
 }
 
@@ -169,7 +178,10 @@ mod tests {
     }
 
     fn dirs(tree: &Tree) -> Vec<String> {
-        tree.places.iter().map(|p| p.dir.display().to_string()).collect()
+        tree.places
+            .iter()
+            .map(|p| p.dir.display().to_string())
+            .collect()
     }
 
     #[test]
@@ -190,10 +202,18 @@ mod tests {
 
     #[test]
     fn v2_alone_is_one_directory_with_all_controllers() {
-        let tree = parse("0::/user.slice/gm\n", V2_MOUNTS, "", "cpuset cpu io memory pids");
+        let tree = parse(
+            "0::/user.slice/gm\n",
+            V2_MOUNTS,
+            "",
+            "cpuset cpu io memory pids",
+        );
         assert_eq!(tree.mode(), "v2");
         assert_eq!(dirs(&tree), ["/sys/fs/cgroup/user.slice/gm"]);
-        assert_eq!(tree.places[0].controls, [Control::Memory, Control::Pids, Control::Cpu]);
+        assert_eq!(
+            tree.places[0].controls,
+            [Control::Memory, Control::Pids, Control::Cpu]
+        );
     }
 
     #[test]

@@ -7,19 +7,15 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 
-use gm_protocol::message::{Last, TrapClass};
+use gm_protocol::message::Last;
 
-use super::{exit_now, guest};
+use super::exit_now;
 use crate::walls::last::{self, TRAPPED};
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("the registers of a forbidden call are known for x86-64 only");
 
-/// How far below the stack pointer a fault still counts as a stack overflow:
-/// the largest step of a stack probe, with room.
-const PROBE: usize = 1 << 20;
-
-type Action = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+pub(super) type Action = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
 /// SIGSYS: names the call that a filter refused, then makes it again. The
 /// signal is masked now, so the kernel kills the process for it: the wait
@@ -28,15 +24,20 @@ pub(crate) fn report_forbidden_calls() -> io::Result<()> {
     install(libc::SIGSYS, forbidden)
 }
 
-/// The signals of a trap in compiled code.
-pub(crate) fn report_traps() -> io::Result<()> {
-    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE] {
-        install(signal, trapped)?;
+/// Faults end the process by their signal: std's own handler for a full stack
+/// would make calls that the filters kill for.
+#[cfg(feature = "compile-wasm")]
+pub(crate) fn leave_faults() -> io::Result<()> {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the default action runs no code of ours.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
     }
     Ok(())
 }
 
-fn install(signal: c_int, action: Action) -> io::Result<()> {
+pub(super) fn install(signal: c_int, action: Action) -> io::Result<()> {
     let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `sigfillset` writes the whole set and can't fail on a live pointer.
     let _ = unsafe { libc::sigfillset(mask.as_mut_ptr()) };
@@ -59,13 +60,7 @@ fn install(signal: c_int, action: Action) -> io::Result<()> {
 
 extern "C" fn forbidden(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     let registers = registers(context);
-    let at = |register: c_int| {
-        usize::try_from(register)
-            .ok()
-            .and_then(|at| registers.get(at))
-            .copied()
-            .unwrap_or(0)
-    };
+    let at = |register| value(&registers, register);
     // The kernel rolls the call back before it sends the signal: RAX holds the
     // call's number again (arch/x86, syscall_rollback).
     let nr = at(libc::REG_RAX);
@@ -89,52 +84,18 @@ extern "C" fn forbidden(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     exit_now(TRAPPED)
 }
 
-extern "C" fn trapped(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel gives a live `siginfo_t` to an SA_SIGINFO handler.
-    let info = unsafe { &*info };
-    // SAFETY: only read for SIGSEGV and SIGBUS below; for these signals the
-    // field is the fault's address, for the others an address too.
-    let address = unsafe { info.si_addr() }.addr();
-    let stack = usize::try_from(libc::REG_RSP).ok();
-    let stack = stack
-        .and_then(|at| registers(context).get(at).copied())
-        .unwrap_or(0);
-    let stack = usize::try_from(stack).unwrap_or(0);
-    last::trap(class(signal, address, stack))
-}
-
-fn class(signal: c_int, address: usize, stack: usize) -> TrapClass {
-    match signal {
-        libc::SIGFPE => TrapClass::Arithmetic,
-        // Compiled code has one trap instruction for all its explicit checks.
-        libc::SIGILL => TrapClass::Unreachable,
-        _ if guest::holds(address) => TrapClass::Bounds,
-        _ if stack.abs_diff(address) <= PROBE => TrapClass::Stack,
-        _ => TrapClass::Other,
-    }
-}
-
-fn registers(context: *mut c_void) -> [i64; 23] {
+/// The interrupted code's registers, in the order of `libc::REG_*`.
+pub(super) fn registers(context: *mut c_void) -> [i64; 23] {
     // SAFETY: the kernel gives a live `ucontext_t` to an SA_SIGINFO handler.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
     context.uc_mcontext.gregs
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fault_is_told_by_its_signal_and_address() {
-        let memory = guest::Guest::reserve().unwrap();
-        let inside = memory.base().addr() + 70_000;
-        assert_eq!(class(libc::SIGSEGV, inside, 0), TrapClass::Bounds);
-        assert_eq!(
-            class(libc::SIGSEGV, 0x7000_0000, 0x7000_1000),
-            TrapClass::Stack
-        );
-        assert_eq!(class(libc::SIGSEGV, 8, 0x7000_1000), TrapClass::Other);
-        assert_eq!(class(libc::SIGFPE, inside, 0), TrapClass::Arithmetic);
-        assert_eq!(class(libc::SIGILL, 0, 0), TrapClass::Unreachable);
-    }
+/// One of them.
+pub(super) fn value(registers: &[i64; 23], register: c_int) -> i64 {
+    let register = usize::try_from(register).ok();
+    register
+        .and_then(|at| registers.get(at))
+        .copied()
+        .unwrap_or(0)
 }

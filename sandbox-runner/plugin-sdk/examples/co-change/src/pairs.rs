@@ -1,7 +1,7 @@
 //! Counts how often files changed, alone and in pairs, in bounded memory.
 //!
 //! Bounds: [`PATH_BYTES`] for paths, and [`MOST_PAIRS`] pairs in one table of
-//! 2^20 places of 13 bytes, half as much again while it grows. Together below
+//! 2^19 places of 13 bytes, half as much again while it grows. Together below
 //! 40 MB, of the manifest's 64.
 
 use std::cmp::Reverse;
@@ -15,9 +15,9 @@ const PATH_BYTES: usize = 16 << 20;
 /// place in a table that is half empty.
 const BESIDE_A_PATH: usize = 64;
 
-/// With more pairs than this, the weakest are forgotten. A table of 2^20 places
-/// is full at 917,504, and one commit of 200 files adds at most 19,900.
-const MOST_PAIRS: usize = 890_000;
+/// With more pairs than this, the weakest are forgotten. A table of 2^19 places
+/// is full at 458,752, and one commit of 200 files adds at most 19,900.
+const MOST_PAIRS: usize = 435_000;
 
 /// A file's number, by order of appearance.
 type Number = u32;

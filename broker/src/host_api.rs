@@ -1,0 +1,333 @@
+//! Answers host calls within the grant: checked, done, counted.
+//!
+//! What a plugin says here is hostile text until its form is checked. Its id
+//! comes from the thread that serves it, never from a message.
+
+use std::collections::BTreeMap;
+
+use gm_protocol::plan::{HostOp, Hook};
+use serde_json::{Value, json};
+
+use crate::ending::Cause;
+use crate::graph::{Call, Committed, Graph, HostError};
+use crate::hub::{Event, Hub, MAX_DEPTH};
+use crate::logs::{Accepted, LogFile, Rate, harmless};
+use crate::plan::Walls;
+use crate::records::{Recorder, Source};
+
+/// Names of a log line's level, by number.
+const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
+
+/// The host's side of one plugin.
+pub struct HostApi<'a> {
+    source: &'a Source,
+    index: usize,
+    walls: &'a Walls,
+    graph: &'a Graph,
+    hub: &'a Hub,
+    recorder: &'a Recorder<'a>,
+    values: BTreeMap<String, Value>,
+    log: LogFile,
+    rate: Rate,
+    result_bytes: usize,
+    next_id: u32,
+    most_derived: usize,
+    events: u64,
+}
+
+/// What a [`HostApi`] is made of.
+pub struct Parts<'a> {
+    /// For records.
+    pub source: &'a Source,
+    /// Index in the hub.
+    pub index: usize,
+    /// The grant.
+    pub walls: &'a Walls,
+    /// The graph that all plugins share.
+    pub graph: &'a Graph,
+    /// Takes derived events.
+    pub hub: &'a Hub,
+    /// Takes records.
+    pub recorder: &'a Recorder<'a>,
+    /// What `config_get` may show, before the grant is asked.
+    pub values: BTreeMap<String, Value>,
+    /// The plugin's own log.
+    pub log: LogFile,
+    /// How much it may log.
+    pub rate: Rate,
+    /// Most bytes of a result.
+    pub result_bytes: usize,
+    /// Most events that one source event may cause.
+    pub most_derived: usize,
+}
+
+/// One hook call: its transaction, and what it will cause.
+pub struct Open<'a> {
+    graph: Option<Call<'a>>,
+    seq: Option<u64>,
+    depth: u8,
+    made: u32,
+    first_id: u32,
+    caused: Vec<Event>,
+}
+
+impl Open<'_> {
+    /// Checks that host calls are numbered without a gap: a repeated or
+    /// skipped number is a broken link.
+    pub fn expect_id(&mut self, id: u32) -> Result<(), Cause> {
+        let expected = self.first_id.wrapping_add(self.made);
+        self.made = self.made.wrapping_add(1);
+        if id == expected {
+            Ok(())
+        } else {
+            Err(Cause::Link("a host call out of order".into()))
+        }
+    }
+
+    /// How many host calls were made.
+    #[must_use]
+    pub fn host_calls(&self) -> u32 {
+        self.made
+    }
+}
+
+impl<'a> HostApi<'a> {
+    /// The host's side for one plugin's process.
+    #[must_use]
+    pub fn new(parts: Parts<'a>) -> Self {
+        let Parts { source, index, walls, graph, hub, recorder, values, log, rate, result_bytes, most_derived } = parts;
+        Self {
+            source, index, walls, graph, hub, recorder, values, log, rate, result_bytes, most_derived,
+            next_id: 0,
+            events: 0,
+        }
+    }
+
+    /// A new process begins to count anew.
+    pub fn restart(&mut self) {
+        self.next_id = 0;
+    }
+
+    /// How many source events the plugin was given.
+    #[must_use]
+    pub fn events_seen(&self) -> u64 {
+        self.events
+    }
+
+    /// Before any hook: only the log answers.
+    #[must_use]
+    pub fn outside(&mut self) -> Open<'a> {
+        Open { graph: None, seq: None, depth: 0, made: 0, first_id: self.next_id, caused: Vec::new() }
+    }
+
+    /// Opens the transaction of one hook call.
+    #[must_use]
+    pub fn open(&mut self, event: &Event, seq: Option<u64>) -> Open<'a> {
+        self.events += u64::from(event.depth == 0 && event.seq > 0);
+        Open {
+            graph: Some(self.graph.begin(&self.source.id)),
+            seq,
+            depth: event.depth,
+            made: 0,
+            first_id: self.next_id,
+            caused: Vec::new(),
+        }
+    }
+
+    /// A hook call is over, however it ended.
+    pub fn close(&mut self, open: &Open<'a>) {
+        self.next_id = open.first_id.wrapping_add(open.made);
+    }
+
+    /// The hook answered ok: what it put is kept, and others hear of it. An
+    /// error is the call's answer then, and nothing was kept.
+    pub fn commit(&self, open: Open<'a>) -> Result<(), String> {
+        let Open { graph, seq, depth, mut caused, .. } = open;
+        if let Some(graph) = graph {
+            let committed = graph.commit().map_err(|error| format!("the graph could not be written: {error}"))?;
+            self.derive(&committed, seq, depth, &mut caused);
+        }
+        // Calls that would cause too many were answered `limit` before.
+        self.hub.push_derived(self.index, caused);
+        Ok(())
+    }
+
+    fn derive(&self, committed: &Committed, seq: Option<u64>, depth: u8, caused: &mut Vec<Event>) {
+        if self.hub.wanted(self.index, Hook::OnEdgeCreated) {
+            for edge in &committed.created_edges {
+                let data = json!({"schema": "gm.edge_created/1", "edge": edge, "by": self.source.id});
+                caused.push(self.event(Hook::OnEdgeCreated, seq, depth, &data));
+            }
+        }
+        if self.hub.wanted(self.index, Hook::OnNodeUpdated) {
+            for (node, old) in &committed.updated_nodes {
+                let data = json!({"schema": "gm.node_updated/1", "node": node, "old": old, "by": self.source.id});
+                caused.push(self.event(Hook::OnNodeUpdated, seq, depth, &data));
+            }
+        }
+    }
+
+    fn event(&self, hook: Hook, seq: Option<u64>, depth: u8, data: &Value) -> Event {
+        Event {
+            hook,
+            seq: seq.unwrap_or(0),
+            subject: None,
+            depth: depth.saturating_add(1),
+            document: data.to_string().into_bytes(),
+        }
+    }
+
+    /// Answers one host call: the ABI's status and the result.
+    pub fn answer(
+        &mut self,
+        open: &mut Open<'a>,
+        op: HostOp,
+        level: u8,
+        a: &[u8],
+        b: &[u8],
+    ) -> Result<(i64, Vec<u8>), Cause> {
+        if op != HostOp::Log && open.graph.is_none() {
+            return Err(Cause::Link("a host call while no hook runs".into()));
+        }
+        if !self.walls.ops.has(op) {
+            self.denied(open, op, op.permission());
+            return Ok((status(&HostError::Denied), Vec::new()));
+        }
+        let done = match op {
+            HostOp::Log => return self.log(open, level, a),
+            HostOp::ConfigGet => self.config_get(open, a),
+            HostOp::EventEmit => self.event_emit(open, a, b),
+            graph => self.graph(open, graph, a),
+        };
+        Ok(match done {
+            Ok(done) => done,
+            Err(error) => {
+                if matches!(error, HostError::Denied) && op != HostOp::ConfigGet {
+                    self.denied(open, op, &harmless(a.get(..256).unwrap_or(a)));
+                }
+                (status(&error), Vec::new())
+            }
+        })
+    }
+
+    fn graph(&self, open: &mut Open<'a>, op: HostOp, a: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+        let hook = caused_by(op);
+        if hook.is_some_and(|hook| self.hub.wanted(self.index, hook))
+            && (open.depth >= MAX_DEPTH || open.caused.len() >= self.most_derived)
+        {
+            return Err(HostError::Limit);
+        }
+        let Some(call) = open.graph.as_mut() else { return Err(HostError::Internal) };
+        let done = match op {
+            HostOp::NodeGet => with_length(call.node_get(a)?),
+            HostOp::EdgeGet => with_length(call.edge_get(a)?),
+            HostOp::NodePut => Ok((i64::from(call.node_put(a)?), Vec::new())),
+            HostOp::EdgePut => Ok((i64::from(call.edge_put(a)?), Vec::new())),
+            HostOp::NodeQuery => with_length(call.node_query(a, self.result_bytes)?),
+            HostOp::EdgeQuery => with_length(call.edge_query(a, self.result_bytes)?),
+            HostOp::Log | HostOp::ConfigGet | HostOp::EventEmit => Err(HostError::Internal),
+        }?;
+        self.tell_of_reads(open, op, a, &done.1);
+        Ok(done)
+    }
+
+    /// Reads are told to those who hook them, when the call is committed.
+    fn tell_of_reads(&self, open: &mut Open<'a>, op: HostOp, a: &[u8], result: &[u8]) {
+        let data = match op {
+            HostOp::NodeGet if self.hub.wanted(self.index, Hook::OnNodeAccessed) => {
+                json!({"schema": "gm.node_accessed/1", "id": String::from_utf8_lossy(a), "by": self.source.id})
+            }
+            HostOp::NodeQuery | HostOp::EdgeQuery if self.hub.wanted(self.index, Hook::OnGraphQuery) => {
+                let of = if op == HostOp::NodeQuery { "node" } else { "edge" };
+                let query: Value = serde_json::from_slice(a).unwrap_or_default();
+                let result: Value = serde_json::from_slice(result).unwrap_or_default();
+                let count = result.get("items").and_then(Value::as_array).map_or(0, Vec::len);
+                json!({"schema": "gm.graph_query/1", "of": of, "query": query, "results": count, "by": self.source.id})
+            }
+            _ => return,
+        };
+        let hook = if op == HostOp::NodeGet { Hook::OnNodeAccessed } else { Hook::OnGraphQuery };
+        let event = self.event(hook, open.seq, open.depth, &data);
+        open.caused.push(event);
+    }
+
+    fn config_get(&self, open: &Open<'a>, key: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+        let key = std::str::from_utf8(key).map_err(|_| HostError::Invalid)?;
+        if !self.walls.may_read_config(key) {
+            self.denied(open, HostOp::ConfigGet, &harmless(key.as_bytes()));
+            return Err(HostError::Denied);
+        }
+        let value = self.values.get(key).ok_or(HostError::NotFound)?;
+        with_length(value.to_string().into_bytes())
+    }
+
+    fn event_emit(&self, open: &Open<'a>, topic: &[u8], data: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+        let topic = std::str::from_utf8(topic).map_err(|_| HostError::Invalid)?;
+        if !crate::graph::is_kind(topic) {
+            return Err(HostError::Invalid);
+        }
+        if data.len() > self.result_bytes {
+            return Err(HostError::TooBig);
+        }
+        let data: Value = serde_json::from_slice(data).map_err(|_| HostError::Invalid)?;
+        if !data.is_object() {
+            return Err(HostError::Invalid);
+        }
+        let shown = match data.get("text").and_then(Value::as_str) {
+            Some(text) => text.to_owned(),
+            None => data.to_string(),
+        };
+        let shown = crate::output::escape::one_line(&shown);
+        let line = format!("{} │ {topic} {shown}", self.source.id);
+        self.recorder.plugin(self.source, "emitted", json!({"topic": topic, "data": data, "seq": open.seq}));
+        self.recorder.say(|output| output.line(&line));
+        Ok((0, Vec::new()))
+    }
+
+    fn log(&mut self, open: &Open<'a>, level: u8, text: &[u8]) -> Result<(i64, Vec<u8>), Cause> {
+        let Some(level) = LEVELS.get(usize::from(level)) else {
+            return Err(Cause::Link("a log line of an unknown level".into()));
+        };
+        let shown = harmless(text);
+        match self.rate.accept(shown.len()) {
+            Accepted::Line { dropped } => {
+                let fields = json!({"level": level, "text": shown, "seq": open.seq, "dropped": dropped});
+                self.recorder.log(self.source, &mut self.log, fields);
+                Ok((0, Vec::new()))
+            }
+            Accepted::Dropped => Ok((0, Vec::new())),
+            Accepted::Flood => Err(Cause::LogFlood),
+        }
+    }
+
+    fn denied(&self, open: &Open<'a>, op: HostOp, what: &str) {
+        let fields = json!({
+            "call": op.as_str(),
+            "code": "denied",
+            "what": what,
+            "manifest_line": self.walls.line_for(op),
+            "seq": open.seq,
+        });
+        self.recorder.plugin(self.source, "denied", fields);
+    }
+}
+
+/// The hook that other plugins may have for what this call does.
+fn caused_by(op: HostOp) -> Option<Hook> {
+    match op {
+        HostOp::NodeGet => Some(Hook::OnNodeAccessed),
+        HostOp::NodePut => Some(Hook::OnNodeUpdated),
+        HostOp::EdgePut => Some(Hook::OnEdgeCreated),
+        HostOp::NodeQuery | HostOp::EdgeQuery => Some(Hook::OnGraphQuery),
+        HostOp::EdgeGet | HostOp::Log | HostOp::ConfigGet | HostOp::EventEmit => None,
+    }
+}
+
+fn with_length(result: Vec<u8>) -> Result<(i64, Vec<u8>), HostError> {
+    let len = i64::try_from(result.len()).map_err(|_| HostError::TooBig)?;
+    Ok((len, result))
+}
+
+fn status(error: &HostError) -> i64 {
+    i64::from(error.code())
+}
