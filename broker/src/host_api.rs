@@ -9,7 +9,7 @@ use gm_protocol::plan::{HostOp, Hook};
 use serde_json::{Value, json};
 
 use crate::ending::Cause;
-use crate::graph::{Call, Committed, Graph, HostError};
+use crate::graph::{self, Call, Committed, Graph, HostError};
 use crate::hub::{Event, Hub, MAX_DEPTH};
 use crate::logs::{Accepted, LogFile, Rate, harmless};
 use crate::plan::Walls;
@@ -62,8 +62,8 @@ pub struct Parts<'a> {
 }
 
 /// One hook call: its transaction, and what it will cause.
-pub struct Open<'a> {
-    graph: Option<Call<'a>>,
+pub struct Open {
+    graph: Option<Call>,
     seq: Option<u64>,
     depth: u8,
     made: u32,
@@ -71,7 +71,7 @@ pub struct Open<'a> {
     caused: Vec<Event>,
 }
 
-impl Open<'_> {
+impl Open {
     /// Checks that host calls are numbered without a gap: a repeated or
     /// skipped number is a broken link.
     pub fn expect_id(&mut self, id: u32) -> Result<(), Cause> {
@@ -116,16 +116,16 @@ impl<'a> HostApi<'a> {
 
     /// Before any hook: only the log answers.
     #[must_use]
-    pub fn outside(&mut self) -> Open<'a> {
+    pub fn outside(&mut self) -> Open {
         Open { graph: None, seq: None, depth: 0, made: 0, first_id: self.next_id, caused: Vec::new() }
     }
 
     /// Opens the transaction of one hook call.
     #[must_use]
-    pub fn open(&mut self, event: &Event, seq: Option<u64>) -> Open<'a> {
+    pub fn open(&mut self, event: &Event, seq: Option<u64>) -> Open {
         self.events += u64::from(event.depth == 0 && event.seq > 0);
         Open {
-            graph: Some(self.graph.begin(&self.source.id)),
+            graph: Some(self.graph.begin(&self.source.id, self.result_bytes)),
             seq,
             depth: event.depth,
             made: 0,
@@ -135,13 +135,13 @@ impl<'a> HostApi<'a> {
     }
 
     /// A hook call is over, however it ended.
-    pub fn close(&mut self, open: &Open<'a>) {
+    pub fn close(&mut self, open: &Open) {
         self.next_id = open.first_id.wrapping_add(open.made);
     }
 
     /// The hook answered ok: what it put is kept, and others hear of it. An
     /// error is the call's answer then, and nothing was kept.
-    pub fn commit(&self, open: Open<'a>) -> Result<(), String> {
+    pub fn commit(&self, open: Open) -> Result<(), String> {
         let Open { graph, seq, depth, mut caused, .. } = open;
         if let Some(graph) = graph {
             let committed = graph.commit().map_err(|error| format!("the graph could not be written: {error}"))?;
@@ -155,32 +155,22 @@ impl<'a> HostApi<'a> {
     fn derive(&self, committed: &Committed, seq: Option<u64>, depth: u8, caused: &mut Vec<Event>) {
         if self.hub.wanted(self.index, Hook::OnEdgeCreated) {
             for edge in &committed.created_edges {
-                let data = json!({"schema": "gm.edge_created/1", "edge": edge, "by": self.source.id});
-                caused.push(self.event(Hook::OnEdgeCreated, seq, depth, &data));
+                let document = graph::edge_created(edge, &self.source.id);
+                caused.push(derived(Hook::OnEdgeCreated, seq, depth, document));
             }
         }
         if self.hub.wanted(self.index, Hook::OnNodeUpdated) {
-            for (node, old) in &committed.updated_nodes {
-                let data = json!({"schema": "gm.node_updated/1", "node": node, "old": old, "by": self.source.id});
-                caused.push(self.event(Hook::OnNodeUpdated, seq, depth, &data));
+            for change in &committed.updated_nodes {
+                let document = graph::node_updated(&change.node, change.old.as_ref(), &self.source.id);
+                caused.push(derived(Hook::OnNodeUpdated, seq, depth, document));
             }
-        }
-    }
-
-    fn event(&self, hook: Hook, seq: Option<u64>, depth: u8, data: &Value) -> Event {
-        Event {
-            hook,
-            seq: seq.unwrap_or(0),
-            subject: None,
-            depth: depth.saturating_add(1),
-            document: data.to_string().into_bytes(),
         }
     }
 
     /// Answers one host call: the ABI's status and the result.
     pub fn answer(
         &mut self,
-        open: &mut Open<'a>,
+        open: &mut Open,
         op: HostOp,
         level: u8,
         a: &[u8],
@@ -210,49 +200,40 @@ impl<'a> HostApi<'a> {
         })
     }
 
-    fn graph(&self, open: &mut Open<'a>, op: HostOp, a: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
-        let hook = caused_by(op);
-        if hook.is_some_and(|hook| self.hub.wanted(self.index, hook))
-            && (open.depth >= MAX_DEPTH || open.caused.len() >= self.most_derived)
-        {
+    fn graph(&self, open: &mut Open, op: HostOp, a: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+        let told = caused_by(op).filter(|hook| self.hub.wanted(self.index, *hook));
+        if told.is_some() && (open.depth >= MAX_DEPTH || open.caused.len() >= self.most_derived) {
             return Err(HostError::Limit);
         }
+        let text = text(a)?;
         let Some(call) = open.graph.as_mut() else { return Err(HostError::Internal) };
-        let done = match op {
-            HostOp::NodeGet => with_length(call.node_get(a)?),
-            HostOp::EdgeGet => with_length(call.edge_get(a)?),
-            HostOp::NodePut => Ok((i64::from(call.node_put(a)?), Vec::new())),
-            HostOp::EdgePut => Ok((i64::from(call.edge_put(a)?), Vec::new())),
-            HostOp::NodeQuery => with_length(call.node_query(a, self.result_bytes)?),
-            HostOp::EdgeQuery => with_length(call.edge_query(a, self.result_bytes)?),
-            HostOp::Log | HostOp::ConfigGet | HostOp::EventEmit => Err(HostError::Internal),
-        }?;
-        self.tell_of_reads(open, op, a, &done.1);
-        Ok(done)
-    }
-
-    /// Reads are told to those who hook them, when the call is committed.
-    fn tell_of_reads(&self, open: &mut Open<'a>, op: HostOp, a: &[u8], result: &[u8]) {
-        let data = match op {
-            HostOp::NodeGet if self.hub.wanted(self.index, Hook::OnNodeAccessed) => {
-                json!({"schema": "gm.node_accessed/1", "id": String::from_utf8_lossy(a), "by": self.source.id})
+        let by = &self.source.id;
+        let (result, document) = match op {
+            HostOp::NodeGet => (call.node_get(text)?, told.map(|_| graph::node_accessed(text, by))),
+            HostOp::EdgeGet => (call.edge_get(text)?, None),
+            HostOp::NodePut => return Ok((i64::from(call.node_put(text)?), Vec::new())),
+            HostOp::EdgePut => return Ok((i64::from(call.edge_put(text)?), Vec::new())),
+            HostOp::NodeQuery => {
+                let page = call.node_query(text)?;
+                let document = told.map(|_| graph::graph_query("node", text, page.results, by));
+                (page.json, document)
             }
-            HostOp::NodeQuery | HostOp::EdgeQuery if self.hub.wanted(self.index, Hook::OnGraphQuery) => {
-                let of = if op == HostOp::NodeQuery { "node" } else { "edge" };
-                let query: Value = serde_json::from_slice(a).unwrap_or_default();
-                let result: Value = serde_json::from_slice(result).unwrap_or_default();
-                let count = result.get("items").and_then(Value::as_array).map_or(0, Vec::len);
-                json!({"schema": "gm.graph_query/1", "of": of, "query": query, "results": count, "by": self.source.id})
+            HostOp::EdgeQuery => {
+                let page = call.edge_query(text)?;
+                let document = told.map(|_| graph::graph_query("edge", text, page.results, by));
+                (page.json, document)
             }
-            _ => return,
+            HostOp::Log | HostOp::ConfigGet | HostOp::EventEmit => return Err(HostError::Internal),
         };
-        let hook = if op == HostOp::NodeGet { Hook::OnNodeAccessed } else { Hook::OnGraphQuery };
-        let event = self.event(hook, open.seq, open.depth, &data);
-        open.caused.push(event);
+        // Reads are told to those who hook them, when the call is committed.
+        if let (Some(hook), Some(document)) = (told, document) {
+            open.caused.push(derived(hook, open.seq, open.depth, document));
+        }
+        with_length(result.into_bytes())
     }
 
-    fn config_get(&self, open: &Open<'a>, key: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
-        let key = std::str::from_utf8(key).map_err(|_| HostError::Invalid)?;
+    fn config_get(&self, open: &Open, key: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+        let key = text(key)?;
         if !self.walls.may_read_config(key) {
             self.denied(open, HostOp::ConfigGet, &harmless(key.as_bytes()));
             return Err(HostError::Denied);
@@ -261,11 +242,9 @@ impl<'a> HostApi<'a> {
         with_length(value.to_string().into_bytes())
     }
 
-    fn event_emit(&self, open: &Open<'a>, topic: &[u8], data: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
-        let topic = std::str::from_utf8(topic).map_err(|_| HostError::Invalid)?;
-        if !crate::graph::is_kind(topic) {
-            return Err(HostError::Invalid);
-        }
+    fn event_emit(&self, open: &Open, topic: &[u8], data: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+        let topic = text(topic)?;
+        graph::check_kind(topic)?;
         if data.len() > self.result_bytes {
             return Err(HostError::TooBig);
         }
@@ -284,7 +263,7 @@ impl<'a> HostApi<'a> {
         Ok((0, Vec::new()))
     }
 
-    fn log(&mut self, open: &Open<'a>, level: u8, text: &[u8]) -> Result<(i64, Vec<u8>), Cause> {
+    fn log(&mut self, open: &Open, level: u8, text: &[u8]) -> Result<(i64, Vec<u8>), Cause> {
         let Some(level) = LEVELS.get(usize::from(level)) else {
             return Err(Cause::Link("a log line of an unknown level".into()));
         };
@@ -300,7 +279,7 @@ impl<'a> HostApi<'a> {
         }
     }
 
-    fn denied(&self, open: &Open<'a>, op: HostOp, what: &str) {
+    fn denied(&self, open: &Open, op: HostOp, what: &str) {
         let fields = json!({
             "call": op.as_str(),
             "code": "denied",
@@ -310,6 +289,21 @@ impl<'a> HostApi<'a> {
         });
         self.recorder.plugin(self.source, "denied", fields);
     }
+}
+
+/// An event that a call of `depth` causes.
+fn derived(hook: Hook, seq: Option<u64>, depth: u8, document: String) -> Event {
+    Event {
+        hook,
+        seq: seq.unwrap_or(0),
+        subject: None,
+        depth: depth.saturating_add(1),
+        document: document.into_bytes(),
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, HostError> {
+    std::str::from_utf8(bytes).map_err(|_| HostError::Invalid)
 }
 
 /// The hook that other plugins may have for what this call does.

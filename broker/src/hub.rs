@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gm_protocol::plan::Hook;
 use rustix::event::{EventfdFlags, eventfd};
@@ -209,6 +210,25 @@ impl Hub {
                 return Next::Shutdown { interrupted: false };
             }
             state = self.wait(state);
+        }
+    }
+
+    /// Waits before plugin `index` is started anew; false = it must not be.
+    #[must_use]
+    pub fn pause(&self, index: usize, at_most: Duration) -> bool {
+        let deadline = Instant::now() + at_most;
+        let mut state = self.lock();
+        loop {
+            let stopped = state.queues.get(index).is_none_or(|queue| queue.stop.is_some());
+            if stopped || state.interrupted {
+                return false;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -4,22 +4,32 @@
 //! bounded frames; it never parses, compiles or executes plugin code.
 
 pub mod args;
+pub mod broker_verbs;
+pub mod compile;
 pub mod config;
 pub mod ending;
+pub mod entry;
+pub mod expect;
 pub mod gpg_verbs;
 pub mod graph;
 pub mod home;
+pub mod host_api;
 pub mod hub;
+pub mod instance;
 pub mod logs;
 pub mod output;
 pub mod package;
+pub mod plan;
 pub mod plugin_verbs;
 pub mod policy_verbs;
+pub mod prepare;
+pub mod process;
 pub mod records;
 pub mod registry;
+pub mod run;
+pub mod session;
+pub mod signals;
 pub mod source;
 pub mod spawn;
-pub mod compile;
-pub mod expect;
-pub mod instance;
-pub mod process;
+pub mod stream;
+pub mod supervise;

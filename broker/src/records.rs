@@ -25,7 +25,7 @@ pub struct Source {
 /// Which records the caller wants on stdout.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
-    /// Not the `reply` records.
+    /// Not the `reply` records; the journal has them all the same.
     pub no_replies: bool,
     /// Also the `log` records.
     pub logs: bool,
@@ -51,21 +51,21 @@ impl<'a> Recorder<'a> {
 
     /// A record of the run itself.
     pub fn run(&self, event: &str, fields: Value) {
-        self.write(&record(event, None, fields));
+        self.write(&record(event, None, fields), true);
     }
 
     /// A record about one plugin.
     pub fn plugin(&self, source: &Source, event: &str, fields: Value) {
-        if event == "reply" && self.wanted.no_replies {
-            return;
-        }
-        self.write(&record(event, Some(source), fields));
+        let shown = event != "reply" || !self.wanted.no_replies;
+        self.write(&record(event, Some(source), fields), shown);
     }
 
     /// A `log` record: to the plugin's own log, and to stdout if wanted.
     pub fn log(&self, source: &Source, log: &mut LogFile, fields: Value) {
         let record = record("log", Some(source), fields);
-        log.line(&record.to_string());
+        if let Ok(line) = serde_json::to_string(&record) {
+            log.line(&line);
+        }
         if self.wanted.logs {
             let mut sinks = self.lock();
             sinks.output.record(&record);
@@ -97,9 +97,11 @@ impl<'a> Recorder<'a> {
         self.lock().output.is_closed()
     }
 
-    fn write(&self, record: &Map<String, Value>) {
+    fn write(&self, record: &Map<String, Value>, shown: bool) {
         let mut sinks = self.lock();
-        sinks.output.record(record);
+        if shown {
+            sinks.output.record(record);
+        }
         if let Ok(line) = serde_json::to_string(record) {
             sinks.journal.line(&line);
         }

@@ -3,122 +3,182 @@
 //! Everything that may refuse is asked before a plugin starts; from then on
 //! there are only endings.
 
-use std::collections::BTreeMap;
+mod result;
+mod walk;
+
+use std::path::Path;
 use std::time::Instant;
 
-use gm_manifest::{PluginId, Refusal};
-use gm_protocol::link::Budget;
-use gm_protocol::plan::Hook;
+use gm_manifest::{Code, PluginId, Refusal};
 use serde_json::{Value, json};
 
-use crate::args::RunArgs;
-use crate::config::Config;
-use crate::ending::EndingKind;
+use crate::args::broker::RunArgs;
+use crate::config::{Config, Level};
 use crate::graph::Graph;
 use crate::home::Home;
-use crate::host_api::{HostApi, Parts};
-use crate::hub::Hub;
-use crate::instance::{self, Instance};
-use crate::logs::{LogFile, Rate};
+use crate::logs::LogFile;
 use crate::output::Output;
 use crate::prepare::Preparer;
 use crate::records::{Recorder, Wanted};
+use crate::registry::Registry;
+use crate::session::Session;
 use crate::signals::Signals;
-use crate::spawn::{Launcher, privileges};
-use crate::stream::{Feed, Origin};
-use crate::supervise::{self, Hosted, Outcome, Shared};
-
-/// What one plugin of a run came to.
-#[derive(Debug)]
-struct Result {
-    id: PluginId,
-    exits: Vec<u8>,
-    ending: Option<EndingKind>,
-    report: Option<String>,
-}
+use crate::source::Repository;
+use crate::stream::Feed;
+use crate::supervise::Hosted;
+use result::Fate;
+use walk::{Hosting, Walked};
 
 /// Hosts plugins on events. Gives the exit code; everything was said.
 pub fn run(home: &Home, config: &Config, args: &RunArgs, output: &mut Output) -> u8 {
-    let session = match Session::begin(home, config, args) {
-        Ok(session) => session,
-        Err(refusal) => return output.refused(&refusal),
+    let done = if args.safe_mode {
+        in_safe_mode(home, config, args, output)
+    } else {
+        hosted(home, config, args, output)
     };
-    let exit = match session.host(home, config, args, output) {
-        Ok(exit) => exit,
-        Err(refusal) => output.refused(&refusal),
-    };
+    done.unwrap_or_else(|refusal| output.refused(&refusal))
+}
+
+/// Nothing is started, not even the launcher.
+fn in_safe_mode(home: &Home, config: &Config, args: &RunArgs, output: &mut Output) -> Result<u8, Refusal> {
+    if let Some(id) = args.ids.first() {
+        let detail = "safe mode starts no plugin";
+        return Err(Refusal::new(Code::PolicySafeMode, detail).plugin(id).rule("--safe-mode"));
+    }
+    let feed = Feed::open(config, &args.options)?;
+    let recorder = recorder(home, config, args, output)?;
+    recorder.run("run_started", started(home, &feed, None, &[])?);
+    recorder.say(|output| output.note("safe mode: no plugin is started"));
+    recorder.run("run_ended", ended(0, &Walked::default(), &[], Instant::now()));
+    Ok(0)
+}
+
+fn hosted(home: &Home, config: &Config, args: &RunArgs, output: &mut Output) -> Result<u8, Refusal> {
+    let session = Session::begin(home, config)?;
+    // After the launcher, which must not inherit the mask; before any thread.
+    let exit = Signals::take().and_then(|signals| {
+        let level = session.level(config, args.options.min_isolation)?;
+        host(&session, &signals, level, home, config, args, output)
+    });
     session.end();
     exit
 }
 
-/// What a run holds from its first step to its last.
-struct Session {
-    instance: Instance,
-    /// None in safe mode: then nothing can be started at all.
-    launcher: Option<Launcher>,
-    signals: Signals,
+/// From the source to the last record.
+fn host(
+    session: &Session,
+    signals: &Signals,
+    level: Level,
+    home: &Home,
+    config: &Config,
+    args: &RunArgs,
+    output: &mut Output,
+) -> Result<u8, Refusal> {
+    let mut feed = Feed::open(config, &args.options)?;
+    let graph = feed.open_graph(home, &args.options)?;
+    let ids = ids(home, args)?;
+    let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;
+    let recorder = recorder(home, config, args, output)?;
+    recorder.run("run_started", started(home, &feed, Some((session, level)), &ids)?);
+    let begun = Instant::now();
+    let (plugins, mut fates) = prepare(&preparer, &recorder, &feed, &ids, args.options.fail_fast);
+    let hosting = Hosting { session, signals, home, config, args, graph: &graph, preparer: &preparer, recorder: &recorder };
+    let walked = hosting.walk(&mut feed, &plugins, &mut fates)?;
+    fates.sort_by(|a, b| a.id.cmp(&b.id));
+    let exit = result::exit_of(walked.signal, session.launcher().is_dead(), walked.refused, &fates);
+    result::print_reports(&recorder, &fates);
+    recorder.run("run_ended", ended(exit, &walked, &fates, begun));
+    Ok(exit)
 }
 
-impl Session {
-    /// Step 0: sweep, launcher, privileges, signals; in this order, since the
-    /// launcher needs what the broker then gives up, and threads inherit it.
-    fn begin(home: &Home, config: &Config, args: &RunArgs) -> std::result::Result<Self, Refusal> {
-        instance::sweep(home)?;
-        let instance = Instance::begin(home)?;
-        let launcher = if args.safe_mode {
-            None
-        } else {
-            let launcher = Launcher::start(home.path(), &instance.name)?;
-            instance.describe(launcher.host().groups.iter().map(Into::into).collect())?;
-            Some(launcher)
-        };
-        privileges::drop_all(config.run_as)?;
-        let signals = Signals::take()?;
-        Ok(Self { instance, launcher, signals })
-    }
+fn recorder<'a>(home: &Home, config: &Config, args: &RunArgs, output: &'a mut Output) -> Result<Recorder<'a>, Refusal> {
+    let journal = LogFile::open(home.logs()?, "broker.jsonl", config.limits.log_file.get())?;
+    let wanted = Wanted { no_replies: args.options.no_replies, logs: args.options.logs };
+    Ok(Recorder::new(output, journal, wanted))
+}
 
-    /// Steps 1 to 13 of a run's life.
-    fn host(&self, home: &Home, config: &Config, args: &RunArgs, output: &mut Output) -> std::result::Result<u8, Refusal> {
-        let feed = Feed::open(config, args)?;
-        let graph = feed.open_graph(home, args)?;
-        let preparer = Preparer::new(home, config, args, self.launcher.as_ref())?;
-        let ids = preparer.ids(&args.ids)?;
-        let journal = LogFile::open(home.logs()?, "broker.jsonl", config.limits.log_file.get())?;
-        let wanted = Wanted { no_replies: args.options.no_replies, logs: args.options.logs };
-        let recorder = Recorder::new(output, journal, wanted);
-        recorder.run("run_started", self.started(home, args, &feed, &ids)?);
-        let mut results = Vec::new();
-        let mut hosted = Vec::new();
-        for id in ids {
-            match preparer.prepare(&id, hosted.len(), &feed, &hosted) {
-                Ok(plugin) => hosted.push((id, plugin)),
-                Err(refusal) => {
-                    let exit = recorder.refused(&refusal);
-                    results.push(Result { id, exits: vec![exit], ending: None, report: None });
-                    if args.options.fail_fast {
-                        hosted.clear();
-                        break;
-                    }
+/// The plugins of the run in id order: those that are named, else all that are
+/// enabled.
+fn ids(home: &Home, args: &RunArgs) -> Result<Vec<PluginId>, Refusal> {
+    if args.ids.is_empty() {
+        return Registry::open(home)?.enabled();
+    }
+    let mut ids = Vec::new();
+    for text in &args.ids {
+        let id = PluginId::parse(text)
+            .map_err(|rule| Refusal::new(Code::UsageUnknownPlugin, format!("{text:?} is no plugin's id: {rule}")))?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    Ok(ids)
+}
+
+/// Prepares each plugin; one that is refused stops no other, unless asked to.
+fn prepare(preparer: &Preparer<'_>, recorder: &Recorder<'_>, feed: &Feed, ids: &[PluginId], fail_fast: bool) -> (Vec<Hosted>, Vec<Fate>) {
+    let facts = feed.facts();
+    let mut plugins = Vec::new();
+    let mut fates = Vec::new();
+    for id in ids {
+        match preparer.prepare(id, &plugins, &facts, feed.total()) {
+            Ok(plugin) => plugins.push(plugin),
+            Err(refusal) => {
+                let refusal = if refusal.plugin.is_none() { refusal.plugin(id) } else { refusal };
+                fates.push(Fate::refused(id.as_str(), recorder.refused(&refusal)));
+                if fail_fast {
+                    plugins.clear();
+                    break;
                 }
             }
         }
-        let begun = Instant::now();
-        let refused = results.len();
-        let walk = self.walk(config, args, &preparer, &feed, &graph, &recorder, hosted)?;
-        results.extend(walk.results);
-        results.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
-        let launcher_died = self.launcher.as_ref().is_some_and(Launcher::is_dead);
-        let exit = exit_of(walk.signal, launcher_died, &results);
-        print_reports(&recorder, &results);
-        recorder.run("run_ended", json!({
-            "exit": exit,
-            "events": walk.events,
-            "skipped": walk.skipped,
-            "plugins": endings(&results),
-            "refused": refused,
-            "interrupted": walk.signal.is_some() || walk.interrupted,
-            "wall_us": u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-        }));
-        Ok(exit)
     }
+    (plugins, fates)
+}
+
+/// The fields of `run_started`.
+fn started(home: &Home, feed: &Feed, session: Option<(&Session, Level)>, ids: &[PluginId]) -> Result<Value, Refusal> {
+    let facts = feed.facts();
+    let fact = |name: &str| facts.get(name).cloned().unwrap_or_default();
+    let ids: Vec<&str> = ids.iter().map(PluginId::as_str).collect();
+    Ok(json!({
+        "instance": session.map(|(session, _)| session.name()),
+        "repo": facts.is_object(),
+        "object_format": fact("object_format"),
+        "bare": fact("bare"),
+        "shallow": fact("shallow"),
+        "head": fact("head"),
+        "total": feed.total(),
+        "plugins": ids,
+        "level": session.map(|(_, level)| level.as_str()),
+        "safe_mode": session.is_none(),
+        "home": home.path().to_string_lossy(),
+        "home_digest": format!("sha256:{}", home.digest()?),
+    }))
+}
+
+/// The fields of `run_ended`.
+fn ended(exit: u8, walked: &Walked, fates: &[Fate], begun: Instant) -> Value {
+    json!({
+        "exit": exit,
+        "events": walked.events,
+        "skipped": walked.skipped,
+        "plugins": result::endings(fates),
+        "refused": fates.iter().filter(|fate| fate.ending.is_none()).count(),
+        "interrupted": walked.interrupted,
+        "wall_us": u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+    })
+}
+
+/// The graph of a repository, to look at it.
+///
+/// # Errors
+/// Class `source`.
+pub fn repository_graph(home: &Home, config: &Config, repo: Option<&Path>) -> Result<Graph, Refusal> {
+    let repository = Repository::discover(repo, &config.trusted_sources)?;
+    Graph::open_read_only(&home.graph()?.path().join(repository.graph_file_name()))
+}
+
+fn launcher_failed() -> Refusal {
+    Refusal::new(Code::InternalLauncher, "the launcher died; everything that it had started was ended")
 }

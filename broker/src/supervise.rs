@@ -34,6 +34,8 @@ pub struct Hosted {
     pub index: usize,
     /// For records.
     pub source: Source,
+    /// Events that it is given.
+    pub hooks: Vec<Hook>,
     /// Walls and limits, proved.
     pub walls: Walls,
     /// The artifact to run, sealed.
@@ -74,6 +76,15 @@ pub struct Outcome {
     pub report: Option<String>,
 }
 
+/// What a life came to, for who decides about another one.
+#[derive(Debug, Clone, Copy)]
+pub struct Lived {
+    /// How it ended.
+    pub ending: EndingKind,
+    /// It had been told to shut down: there was nothing left to do.
+    pub was_over: bool,
+}
+
 /// One life of one plugin, on its own thread.
 struct Life<'a, 'b> {
     shared: Shared<'a>,
@@ -84,6 +95,8 @@ struct Life<'a, 'b> {
     next_call: u32,
     /// When the step that is open now began.
     step: Instant,
+    /// No event is left.
+    over: bool,
 }
 
 /// What a hook answered.
@@ -98,7 +111,7 @@ pub fn live<'a>(
     shared: Shared<'a>,
     plugin: &'a Hosted,
     api: &mut HostApi<'a>,
-    restart: impl FnOnce(EndingKind) -> Option<(u64, u32)>,
+    restart: impl FnOnce(Lived) -> Option<(u64, u32)>,
 ) -> Outcome {
     let mut life = Life {
         shared,
@@ -108,15 +121,16 @@ pub fn live<'a>(
         report: None,
         next_call: 1,
         step: Instant::now(),
+        over: false,
     };
     let (dead, open_ms) = life.run();
-    let Life { mut tally, report, .. } = life;
+    let Life { mut tally, report, over, .. } = life;
     tally.wall_us = dead.wall_us;
     if let Some(collected) = &dead.collected {
         (tally.cpu_us, tally.memory_peak) = (collected.cpu_us, collected.memory_peak);
     }
     let reached = reached(&dead, plugin, &tally, open_ms);
-    let restart = restart(dead.ending.kind);
+    let restart = restart(Lived { ending: dead.ending.kind, was_over: over });
     let fields = records::ended(&dead.ending, &tally, &reached, restart);
     shared.recorder.plugin(&plugin.source, "ended", fields);
     let text = records::ending_for_people(&plugin.source, &dead.ending, &tally, &reached);
@@ -171,6 +185,7 @@ impl<'a> Life<'a, '_> {
                 Next::Kill(ending) => return Err(Cause::Operator(ending)),
             }
         };
+        self.over = true;
         if has_shutdown {
             self.shutdown(process, interrupted)?;
         }
@@ -277,7 +292,7 @@ impl<'a> Life<'a, '_> {
         &mut self,
         process: &mut Process<'a>,
         event: &Event,
-        open: &mut Open<'a>,
+        open: &mut Open,
         wait: Wait<'_>,
     ) -> Result<Answer, Cause> {
         let number = self.next_call;
@@ -304,7 +319,7 @@ impl<'a> Life<'a, '_> {
         &mut self,
         process: &mut Process<'a>,
         message: FromRunner,
-        open: &mut Open<'a>,
+        open: &mut Open,
         wait: Wait<'_>,
     ) -> Result<(), Cause> {
         let FromRunner::Host { id, op, level, first, more, bytes } = message else {

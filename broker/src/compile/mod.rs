@@ -7,14 +7,14 @@
 pub mod cache;
 mod fault;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use gm_manifest::{Code, Refusal};
 use gm_protocol::link::Budget;
 use gm_protocol::message::FromRunner;
 use gm_protocol::orders::FdKind;
-use gm_protocol::plan::{Engine, ENGINE_ID, HostOps, Hook, Limits, Setup, WASM_RESERVE};
+use gm_protocol::plan::{Engine, ENGINE_ID, HostOps, Hook, Limits, Setup};
 
 use crate::ending::{Cause, EndingKind};
 use crate::process::{Order, Process, memfd, seal};
@@ -28,15 +28,13 @@ const BUDGET: Budget = Budget { frames: 16, bytes: 1 << 20 };
 #[derive(Debug)]
 pub struct Module<'a> {
     /// The verified module, sealed.
-    pub code: &'a OwnedFd,
+    pub code: BorrowedFd<'a>,
     /// Its SHA-256.
     pub digest: &'a [u8],
     /// Host calls that the grant gives: other imports are refused.
     pub host_ops: HostOps,
     /// Hooks that must be exported.
     pub hooks: Vec<Hook>,
-    /// The plugin's memory limit in bytes, and the manifest line that says so.
-    pub memory_limit: (u64, Option<u32>),
 }
 
 /// The walls of the compile process.
@@ -67,16 +65,12 @@ pub fn artifact(
     walls: impl FnOnce() -> Result<Walls, Refusal>,
 ) -> Result<Artifact, Refusal> {
     let key = key_of(launcher, module);
-    let artifact = match cache.fetch(&key)? {
-        Some(bytes) => sealed(&bytes)?,
-        None => {
-            let bytes = compile(launcher, module, walls()?)?;
-            cache.store(&key, &bytes)?;
-            sealed(&bytes)?
-        }
-    };
-    fits(&artifact, module)?;
-    Ok(artifact)
+    if let Some(bytes) = cache.fetch(&key)? {
+        return sealed(&bytes);
+    }
+    let bytes = compile(launcher, module, walls()?)?;
+    cache.store(&key, &bytes)?;
+    sealed(&bytes)
 }
 
 fn key_of(launcher: &Launcher, module: &Module<'_>) -> Key {
@@ -109,32 +103,13 @@ fn sealed(bytes: &[u8]) -> Result<Artifact, Refusal> {
     Ok(Artifact { fd, len: bytes.len().try_into().unwrap_or(u64::MAX) })
 }
 
-/// A plugin pays for its engine and for its copy of the artifact.
-fn fits(artifact: &Artifact, module: &Module<'_>) -> Result<(), Refusal> {
-    let need = WASM_RESERVE + artifact.len + artifact.len / 4;
-    let (limit, line) = module.memory_limit;
-    if limit >= need {
-        return Ok(());
-    }
-    let refusal = Refusal::new(
-        Code::PolicyLimitTooSmall,
-        format!("memory_limit is {limit} bytes, but the engine and this module's code need {need} before the first page of its own memory"),
-    )
-    .rule("8 MB + 1.25 x the compiled code")
-    .layer("engine");
-    Err(match line {
-        Some(line) => refusal.line(line),
-        None => refusal,
-    })
-}
-
 fn compile(launcher: &Launcher, module: &Module<'_>, walls: Walls) -> Result<Vec<u8>, Refusal> {
     let output = memfd("gm-artifact").map_err(|error| io("make memory for the artifact", error))?;
     let most = walls.limits.file_bytes;
     let order = Order {
         engine: Engine::CompileWasm,
         limits: walls.limits,
-        fds: vec![(FdKind::Module, module.code.as_fd()), (FdKind::Output, output.as_fd())],
+        fds: vec![(FdKind::Module, module.code), (FdKind::Output, output.as_fd())],
         budget: BUDGET,
         wake: None,
     };

@@ -20,5 +20,5 @@ pub use call::{Call, Committed, NodeChange};
 pub use derived::{edge_created, graph_query, node_accessed, node_updated};
 pub use error::HostError;
 pub use page::Page;
-pub use record::{Edge, EdgeKey, Node};
+pub use record::{Edge, EdgeKey, Node, check_kind};
 pub use store::Graph;

@@ -111,7 +111,10 @@ pub(super) fn check_id(id: &str) -> Result<(), HostError> {
 }
 
 /// Refuses what is no kind: `[a-z0-9][a-z0-9_.-]{0,63}`.
-pub(super) fn check_kind(kind: &str) -> Result<(), HostError> {
+///
+/// # Errors
+/// `invalid`.
+pub fn check_kind(kind: &str) -> Result<(), HostError> {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let fits = kind.len() <= MAX_KIND_BYTES
         && kind.bytes().next().is_some_and(word)

@@ -122,11 +122,12 @@ fn tell(pipe: &OwnedFd, hello: &Bootstrap) -> Result<(), Refusal> {
 
 fn accept(server: IpcOneShotServer<Ready>, path: String) -> Result<Ready, Refusal> {
     let (done, result) = channel();
-    std::thread::spawn(move || {
+    let waiting = std::thread::spawn(move || {
         let _ = done.send(server.accept().map(|(_, ready)| ready));
     });
     match result.recv_timeout(START_TIME) {
-        Ok(Ok(ready)) => Ok(ready),
+        // Gone before privileges are dropped: it would keep its own.
+        Ok(Ok(ready)) => waiting.join().map(|()| ready).map_err(|_| internal("hear the launcher", &"panic")),
         Ok(Err(error)) => Err(internal("hear the launcher", &error)),
         Err(_) => {
             // Frees the thread inside accept().

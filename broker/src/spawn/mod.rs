@@ -10,7 +10,7 @@ mod sys;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use gm_protocol::orders::{
     Started, Task,
 };
 use gm_protocol::plan::{Engine, Limits};
-use ipc_channel::ipc::IpcSender;
+use ipc_channel::ipc::{IpcReceiver, IpcSender};
 
 /// How long one order may take. A child's own set-up has 5 s in the launcher.
 const ORDER_TIME: Duration = Duration::from_secs(10);
@@ -38,9 +38,40 @@ struct Line {
     process: std::process::Child,
     orders: IpcSender<Order>,
     bell: Doorbell,
+    /// Until the first order.
+    answers: Option<IpcReceiver<Answer>>,
+    ears: Option<Ears>,
+    no: u64,
+}
+
+/// Hears answers on a thread of its own: a `recv` of an ipc-channel has no
+/// deadline that covers a peer which stops in the middle of a message. Made at
+/// the first order, when the broker has given up its privileges: credentials
+/// belong to threads.
+#[derive(Debug)]
+struct Ears {
     asks: Sender<()>,
     answers: Receiver<Option<Answer>>,
-    no: u64,
+}
+
+impl Ears {
+    fn open(receiver: IpcReceiver<Answer>) -> Self {
+        let (asks, asked) = channel::<()>();
+        let (given, answers) = channel::<Option<Answer>>();
+        std::thread::spawn(move || {
+            while asked.recv().is_ok() {
+                if given.send(receiver.recv().ok()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { asks, answers }
+    }
+
+    fn hear(&self, at_most: Duration) -> Result<Option<Answer>, RecvTimeoutError> {
+        self.asks.send(()).map_err(|_| RecvTimeoutError::Disconnected)?;
+        self.answers.recv_timeout(at_most)
+    }
 }
 
 /// Why an order was not carried out.
@@ -102,18 +133,6 @@ impl Launcher {
             Ok(host) => host,
             Err(fault) => return Err(refusal_of(&fault)),
         };
-        let (asks, asked) = channel::<()>();
-        let (given, answers) = channel::<Option<Answer>>();
-        let receiver = begun.ready.answers;
-        // A `recv` of an ipc-channel has no deadline of its own that covers a
-        // peer which stops in the middle of a message.
-        std::thread::spawn(move || {
-            while asked.recv().is_ok() {
-                if given.send(receiver.recv().ok()).is_err() {
-                    return;
-                }
-            }
-        });
         Ok(Self {
             host,
             dead: AtomicBool::new(false),
@@ -121,8 +140,8 @@ impl Launcher {
                 process: begun.process,
                 orders: begun.ready.orders,
                 bell: begun.bell,
-                asks,
-                answers,
+                answers: Some(begun.ready.answers),
+                ears: None,
                 no: 0,
             }),
         })
@@ -234,13 +253,13 @@ impl Line {
         let deadline = Instant::now() + ORDER_TIME;
         let ring = self.bell.answer(Some(deadline)).map_err(|error| dead(error.to_string()))?;
         let ring = ring.ok_or_else(|| dead("it closed its socket".into()))?;
-        self.asks.send(()).map_err(|error| dead(error.to_string()))?;
+        if let Some(receiver) = self.answers.take() {
+            self.ears = Some(Ears::open(receiver));
+        }
         let left = deadline.saturating_duration_since(Instant::now());
-        let answer = self
-            .answers
-            .recv_timeout(left)
-            .map_err(|error| dead(error.to_string()))?
-            .ok_or_else(|| dead("its channel broke".into()))?;
+        let ears = self.ears.as_ref().ok_or_else(|| dead("its channel was taken".into()))?;
+        let answer = ears.hear(left).map_err(|error| dead(error.to_string()))?;
+        let answer = answer.ok_or_else(|| dead("its channel broke".into()))?;
         if answer.no != self.no || ring.no != self.no {
             return Err(dead("an answer to another order".into()));
         }

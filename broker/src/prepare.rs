@@ -1,0 +1,272 @@
+//! From an id to a plugin that may be started: read, verified, planned,
+//! compiled, admitted. Each step may refuse; none starts plugin code.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::time::SystemTime;
+
+use gm_manifest::{Code, Kind, Manifest, PluginId, Refusal};
+use gm_protocol::plan::{Asset, Hook};
+use mind_gpg::{TrustStore, VerifiedPlugin};
+use serde_json::{Value, json};
+
+use crate::compile::cache::Cache;
+use crate::compile::{self, Artifact, Module};
+use crate::config::Config;
+use crate::home::Home;
+use crate::plan::{self, Walls};
+use crate::process::{memfd, seal};
+use crate::records::Source;
+use crate::registry::Registry;
+use crate::spawn::Launcher;
+use crate::stream::hook_of;
+use crate::supervise::Hosted;
+
+/// Makes verified plugins ready for their walls.
+pub struct Workshop<'a> {
+    config: &'a Config,
+    launcher: &'a Launcher,
+    cache: Cache,
+}
+
+/// A verified plugin with its proved plan and its compiled code.
+#[derive(Debug)]
+pub struct Built {
+    /// The walls that the manifest and the operator ask for, proved.
+    pub plan: gm_policy::Plan,
+    /// The code that may run behind them.
+    pub code: Artifact,
+}
+
+impl<'a> Workshop<'a> {
+    /// Opens the cache of `home`.
+    ///
+    /// # Errors
+    /// Class `store`, `internal/io`.
+    pub fn open(home: &Home, config: &'a Config, launcher: &'a Launcher) -> Result<Self, Refusal> {
+        let cache = Cache::open(home, config.limits.cache.get())?;
+        Ok(Self { config, launcher, cache })
+    }
+
+    /// Plans and compiles, or finds the artifact in the cache.
+    ///
+    /// # Errors
+    /// `wall/kind-unsupported`, class `policy`, class `artifact`, `internal/*`;
+    /// each with the plugin's id and version.
+    pub fn build(&self, plugin: &VerifiedPlugin) -> Result<Built, Refusal> {
+        let manifest = plugin.manifest();
+        self.build_unnamed(plugin, manifest).map_err(|refusal| named(refusal, manifest))
+    }
+
+    fn build_unnamed(&self, plugin: &VerifiedPlugin, manifest: &Manifest) -> Result<Built, Refusal> {
+        supported(manifest)?;
+        let plan = plan::derive(manifest, self.config)?;
+        let entrypoint = plugin
+            .artifact(manifest.entrypoint())
+            .ok_or_else(|| Refusal::new(Code::ArtifactMissing, "the entrypoint is not in the package"))?;
+        let hooks = manifest.hooks().iter().map(|hook| hook_of(*hook)).collect::<Result<Vec<Hook>, _>>()?;
+        let module = Module {
+            code: entrypoint.fd(),
+            digest: entrypoint.digest().sha256.as_bytes(),
+            host_ops: plan.host_ops(),
+            hooks,
+        };
+        let walls = || plan::compile_walls(&plan, self.config);
+        let code = compile::artifact(self.launcher, &self.cache, &module, walls)?;
+        Ok(Built { plan, code })
+    }
+}
+
+/// Whether this version has an engine for the plugin's kind. Native code needs
+/// the operator's word before anything else is said of it.
+fn supported(manifest: &Manifest) -> Result<(), Refusal> {
+    let kind = manifest.kind();
+    if kind == Kind::Wasm {
+        return Ok(());
+    }
+    let refusal = Refusal::new(
+        Code::WallKindUnsupported,
+        format!("this version has no engine for kind = \"{kind}\""),
+    );
+    Err(match manifest.span("plugin.kind") {
+        Some(span) => refusal.line(span.line),
+        None => refusal,
+    })
+}
+
+/// Native plugins need the operator's entry, and at a run the caller's word too.
+///
+/// # Errors
+/// `policy/native-disallowed`.
+pub fn native_allowed(manifest: &Manifest, config: &Config, asked: bool) -> Result<(), Refusal> {
+    if manifest.kind() != Kind::Native {
+        return Ok(());
+    }
+    let missing = if !config.allow_native.contains(manifest.id()) {
+        "allow_native of broker.toml does not name it"
+    } else if !asked {
+        "--allow-native was not given"
+    } else {
+        return Ok(());
+    };
+    let refusal = Refusal::new(Code::PolicyNativeDisallowed, format!("native code: {missing}"));
+    Err(named(refusal, manifest))
+}
+
+/// The refusal with the plugin's name, where it has none yet.
+#[must_use]
+pub fn named(refusal: Refusal, manifest: &Manifest) -> Refusal {
+    if refusal.plugin.is_some() {
+        return refusal;
+    }
+    refusal.plugin(manifest.id()).version(manifest.version().to_string())
+}
+
+/// Prepares the plugins of one run.
+pub struct Preparer<'a> {
+    home: &'a Home,
+    config: &'a Config,
+    allow_native: bool,
+    workshop: Workshop<'a>,
+    registry: Registry,
+    launcher: &'a Launcher,
+}
+
+impl<'a> Preparer<'a> {
+    /// Opens what preparing needs.
+    ///
+    /// # Errors
+    /// Class `store`, `internal/io`.
+    pub fn open(home: &'a Home, config: &'a Config, launcher: &'a Launcher, allow_native: bool) -> Result<Self, Refusal> {
+        Ok(Self {
+            home,
+            config,
+            allow_native,
+            workshop: Workshop::open(home, config, launcher)?,
+            registry: Registry::open(home)?,
+            launcher,
+        })
+    }
+
+    /// Reads and verifies a loaded plugin, as at its first load: a revocation
+    /// in between counts.
+    ///
+    /// # Errors
+    /// `usage/unknown-plugin`, `policy/disabled`, `policy/quarantined`, and all
+    /// that a verification may refuse.
+    pub fn verified(&self, id: &PluginId) -> Result<VerifiedPlugin, Refusal> {
+        let trust = TrustStore::open(self.home.trust()?.path())?;
+        let signed = self.registry.read_enabled(id, &trust)?;
+        let plugin = trust.verify(signed, SystemTime::now())?;
+        native_allowed(plugin.manifest(), self.config, self.allow_native)?;
+        Ok(plugin)
+    }
+
+    /// All steps up to the start. `facts` and `total` are what `init` tells of
+    /// the source; `others` run beside it.
+    ///
+    /// # Errors
+    /// As [`Preparer::verified`] and [`Workshop::build`]; `policy/admission`.
+    pub fn prepare(&self, id: &PluginId, others: &[Hosted], facts: &Value, total: Option<u64>) -> Result<Hosted, Refusal> {
+        let plugin = self.verified(id)?;
+        let Built { plan, code } = self.workshop.build(&plugin)?;
+        let (assets, fd) = assets(&plugin)?;
+        let manifest = plugin.manifest();
+        let walls = Walls::new(&plan, code.len, assets, self.config).map_err(|refusal| named(refusal, manifest))?;
+        self.admit(&walls, others).map_err(|refusal| named(refusal, manifest))?;
+        let identity = plugin.identity();
+        let init = self.init(&plugin, &walls, facts, total);
+        Ok(Hosted {
+            index: others.len(),
+            source: Source {
+                id: identity.id.as_str().to_owned(),
+                version: identity.version.to_string(),
+                kind: manifest.kind().as_str(),
+            },
+            hooks: manifest.hooks().iter().map(|hook| hook_of(*hook)).collect::<Result<_, _>>()?,
+            walls,
+            code: code.fd,
+            assets: fd,
+            digest: identity.digest.to_string(),
+            key: identity.fingerprint.as_str().to_owned(),
+            init,
+        })
+    }
+
+    /// The memory of all that run, this one included, must be there.
+    fn admit(&self, walls: &Walls, others: &[Hosted]) -> Result<(), Refusal> {
+        let limits = &self.config.limits;
+        let most = usize::try_from(limits.plugins).unwrap_or(usize::MAX);
+        if others.len() >= most {
+            let detail = format!("{most} plugins run already");
+            return Err(Refusal::new(Code::PolicyAdmission, detail).rule("limits.plugins"));
+        }
+        let room = self.launcher.host().memory_bytes.saturating_sub(limits.reserve.get());
+        let taken: u64 = others.iter().map(|other| other.walls.limits.memory_bytes).sum();
+        let wanted = walls.limits.memory_bytes;
+        if taken.saturating_add(wanted) <= room {
+            return Ok(());
+        }
+        let detail = format!(
+            "{wanted} bytes of memory are asked for, {taken} are given already, and {room} is all there is"
+        );
+        Err(Refusal::new(Code::PolicyAdmission, detail).rule("limits.reserve"))
+    }
+
+    /// The document `gm.init/1`.
+    fn init(&self, plugin: &VerifiedPlugin, walls: &Walls, facts: &Value, total: Option<u64>) -> Vec<u8> {
+        let identity = plugin.identity();
+        let assets: Vec<Value> = files(plugin)
+            .map(|file| json!({"path": file.digest().path.as_str(), "bytes": file.digest().len}))
+            .collect();
+        let time_ms = u64::try_from(walls.time_limit.as_millis()).unwrap_or(u64::MAX);
+        let document = json!({
+            "schema": "gm.init/1",
+            "api": gm_manifest::API_VERSION,
+            "plugin": {"id": identity.id.as_str(), "version": identity.version.to_string()},
+            "repo": facts,
+            "total": total,
+            "granted": walls.granted,
+            "limits": {
+                "memory_bytes": walls.limits.memory_bytes,
+                "time_ms": time_ms,
+                "reply_bytes": self.config.limits.reply.get(),
+                "storage_bytes": 0,
+            },
+            "assets": assets,
+        });
+        document.to_string().into_bytes()
+    }
+}
+
+/// The files of a package beside its code.
+fn files(plugin: &VerifiedPlugin) -> impl Iterator<Item = &mind_gpg::Artifact> {
+    let entrypoint = plugin.manifest().entrypoint();
+    plugin.artifacts().iter().filter(move |file| file.digest().path != *entrypoint)
+}
+
+/// All assets, one after the other, in one sealed file; none if there are none.
+fn assets(plugin: &VerifiedPlugin) -> Result<(Vec<Asset>, Option<OwnedFd>), Refusal> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Refusal::new(Code::InternalIo, format!("could not keep the assets: {error}"))
+    };
+    let mut list = Vec::new();
+    let mut offset = 0;
+    let mut memory = None;
+    for file in files(plugin) {
+        let bytes = file.bytes().map_err(|error| failed(&error))?;
+        let memory = match &mut memory {
+            Some(memory) => memory,
+            none => none.insert(std::fs::File::from(memfd("gm-assets").map_err(|error| failed(&error))?)),
+        };
+        memory.write_all(&bytes).map_err(|error| failed(&error))?;
+        let len = file.digest().len;
+        list.push(Asset { path: file.digest().path.as_str().to_owned(), offset, len });
+        offset = offset.saturating_add(len);
+    }
+    let fd = memory.map(OwnedFd::from);
+    if let Some(fd) = &fd {
+        seal(fd).map_err(|error| failed(&error))?;
+    }
+    Ok((list, fd))
+}

@@ -1,0 +1,216 @@
+//! The walk: events from the source to the plugins' threads, until all ended.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use gm_manifest::{Code, Refusal};
+use gm_protocol::link::Budget;
+
+use super::launcher_failed;
+use super::result::Fate;
+use crate::args::broker::RunArgs;
+use crate::config::Config;
+use crate::ending::EndingKind;
+use crate::graph::Graph;
+use crate::home::Home;
+use crate::host_api::{HostApi, Parts};
+use crate::hub::Hub;
+use crate::logs::{LogFile, Rate};
+use crate::prepare::Preparer;
+use crate::records::Recorder;
+use crate::session::Session;
+use crate::signals::Signals;
+use crate::stream::{Feed, Item};
+use crate::supervise::{self, Hosted, Lived, Outcome, Shared};
+
+/// How often the progress line is renewed.
+const PROGRESS: Duration = Duration::from_millis(100);
+/// Each wait before a restart is this many times the one before.
+const BACKOFF_GROWS: u32 = 4;
+
+/// What hosting needs, all of it shared by the threads.
+pub(super) struct Hosting<'a> {
+    pub(super) session: &'a Session,
+    pub(super) signals: &'a Signals,
+    pub(super) home: &'a Home,
+    pub(super) config: &'a Config,
+    pub(super) args: &'a RunArgs,
+    pub(super) graph: &'a Graph,
+    pub(super) preparer: &'a Preparer<'a>,
+    pub(super) recorder: &'a Recorder<'a>,
+}
+
+/// What the walk came to.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    pub(super) events: u64,
+    pub(super) skipped: u64,
+    /// Exit code that the first signal asks for.
+    pub(super) signal: Option<u8>,
+    pub(super) interrupted: bool,
+    /// Exit code of a fault in the source.
+    pub(super) refused: Option<u8>,
+}
+
+impl Hosting<'_> {
+    /// Runs all plugins to their ends.
+    pub(super) fn walk(&self, feed: &mut Feed, plugins: &[Hosted], fates: &mut Vec<Fate>) -> Result<Walked, Refusal> {
+        let hooks = plugins.iter().map(|plugin| plugin.hooks.clone()).collect();
+        let hub = Hub::new(hooks, u64::from(self.config.limits.derived)).map_err(|error| {
+            Refusal::new(Code::InternalIo, format!("could not make the event queues: {error}"))
+        })?;
+        let mut walked = Walked::default();
+        let mut lives = Vec::new();
+        for plugin in plugins {
+            lives.push((plugin, self.host_api(&hub, plugin)?));
+        }
+        std::thread::scope(|scope| {
+            let signal = scope.spawn(|| self.signals.serve(&hub));
+            let threads: Vec<_> = lives
+                .into_iter()
+                .map(|(plugin, api)| scope.spawn(|| self.lives(&hub, plugin, api)))
+                .collect();
+            self.feed(feed, &hub, &mut walked);
+            for (plugin, thread) in plugins.iter().zip(threads) {
+                fates.push(thread.join().unwrap_or_else(|_| self.panicked(plugin)));
+            }
+            self.signals.finish();
+            walked.signal = signal.join().unwrap_or(None);
+        });
+        walked.interrupted = hub.is_interrupted();
+        if self.session.launcher().is_dead() {
+            self.recorder.refused(&launcher_failed());
+        }
+        Ok(walked)
+    }
+
+    fn host_api<'b>(&'b self, hub: &'b Hub, plugin: &'b Hosted) -> Result<HostApi<'b>, Refusal> {
+        let limits = &self.config.limits;
+        let id = &plugin.source.id;
+        let values = gm_manifest::PluginId::parse(id).map(|id| self.config.values_of(&id));
+        Ok(HostApi::new(Parts {
+            source: &plugin.source,
+            index: plugin.index,
+            walls: &plugin.walls,
+            graph: self.graph,
+            hub,
+            recorder: self.recorder,
+            values: values.unwrap_or_else(|_| BTreeMap::new()),
+            log: LogFile::open(self.home.plugin_logs()?, &format!("{id}.jsonl"), limits.log_file.get())?,
+            rate: Rate::new(limits.log_lines.into(), limits.log_flood.into()),
+            result_bytes: usize::try_from(limits.reply.get()).unwrap_or(usize::MAX),
+            most_derived: usize::try_from(limits.derived).unwrap_or(usize::MAX),
+        }))
+    }
+
+    /// Pushes all events; stops early when nobody is left or nobody reads.
+    fn feed(&self, feed: &mut Feed, hub: &Hub, walked: &mut Walked) {
+        let mut shown = Instant::now();
+        let total = feed.total();
+        while let Some(item) = feed.next() {
+            match item {
+                Ok(Item::Event(event)) => {
+                    if !hub.push(event) {
+                        break;
+                    }
+                    walked.events += 1;
+                }
+                Ok(Item::Skipped(fields)) => {
+                    walked.skipped += 1;
+                    self.recorder.run("skipped", fields);
+                }
+                Err(refusal) => {
+                    walked.refused = Some(self.recorder.refused(&refusal));
+                    break;
+                }
+            }
+            if self.recorder.is_closed() {
+                hub.interrupt();
+            }
+            if shown.elapsed() >= PROGRESS {
+                shown = Instant::now();
+                let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+                let done = walked.events;
+                self.recorder.say(|output| output.progress(&format!("{done}{of} events")));
+            }
+        }
+        hub.source_done();
+    }
+
+    /// All lives of one plugin: it is started anew after an ending that allows
+    /// it, as often as the operator says.
+    fn lives<'b>(&'b self, hub: &'b Hub, plugin: &'b Hosted, mut api: HostApi<'b>) -> Fate {
+        let limits = &self.config.limits;
+        let shared = Shared {
+            launcher: self.session.launcher(),
+            hub,
+            recorder: self.recorder,
+            budget: Budget { frames: limits.frames, bytes: limits.bytes.get() },
+            reply_bytes: usize::try_from(limits.reply.get()).unwrap_or(usize::MAX),
+        };
+        let mut fate = Fate { id: plugin.source.id.clone(), ..Fate::default() };
+        let mut attempt = 0;
+        loop {
+            let mut next = None;
+            let outcome = supervise::live(shared, plugin, &mut api, |lived| {
+                next = self.restart(hub, lived, attempt);
+                next
+            });
+            let restarts = next.is_some();
+            keep(&mut fate, outcome);
+            let Some((after_ms, number)) = next else { break };
+            attempt = number;
+            if !restarts || !hub.pause(plugin.index, Duration::from_millis(after_ms)) || !self.still_trusted(plugin, &mut fate) {
+                break;
+            }
+            api.restart();
+        }
+        hub.leave(plugin.index);
+        if self.args.options.fail_fast && fate.ending != Some(EndingKind::Finished) {
+            hub.interrupt();
+        }
+        fate
+    }
+
+    /// After how many milliseconds, and as which attempt, another life follows.
+    fn restart(&self, hub: &Hub, lived: Lived, attempt: u32) -> Option<(u64, u32)> {
+        let rules = &self.config.restart;
+        let may = lived.ending.may_restart()
+            && !lived.was_over
+            && attempt < rules.max
+            && !self.args.options.fail_fast
+            && !hub.is_interrupted()
+            && !self.session.launcher().is_dead();
+        let grown = u64::from(BACKOFF_GROWS).saturating_pow(attempt);
+        may.then(|| (rules.backoff.get().saturating_mul(grown), attempt + 1))
+    }
+
+    /// A restart verifies again, so that a revocation in between counts.
+    fn still_trusted(&self, plugin: &Hosted, fate: &mut Fate) -> bool {
+        let verified = gm_manifest::PluginId::parse(&plugin.source.id)
+            .map_err(|rule| Refusal::new(Code::UsageUnknownPlugin, rule.to_string()))
+            .and_then(|id| self.preparer.verified(&id));
+        let refusal = match verified {
+            Ok(now) if now.identity().digest.to_string() == plugin.digest => return true,
+            Ok(_) => Refusal::new(Code::ArtifactDigestMismatch, "another package was loaded meanwhile").plugin(&plugin.source.id),
+            Err(refusal) => refusal,
+        };
+        fate.exits.push(self.recorder.refused(&refusal));
+        false
+    }
+
+    fn panicked(&self, plugin: &Hosted) -> Fate {
+        let detail = format!("the thread of {} panicked", plugin.source.id);
+        let refusal = Refusal::new(Code::InternalPanic, detail).plugin(&plugin.source.id);
+        Fate { ending: Some(EndingKind::Crashed), ..Fate::refused(&plugin.source.id, self.recorder.refused(&refusal)) }
+    }
+}
+
+/// A later life's ending replaces an earlier one's in the counts; each asks
+/// for its exit code.
+fn keep(fate: &mut Fate, outcome: Outcome) {
+    fate.exits.push(outcome.ending.kind.exit());
+    fate.exits.push(u8::from(outcome.had_errors));
+    fate.ending = Some(outcome.ending.kind);
+    fate.report = outcome.report.or(fate.report.take());
+}

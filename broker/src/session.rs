@@ -1,0 +1,65 @@
+//! What every verb that starts walled processes holds: a live instance and
+//! its launcher. Nothing is started here but the launcher.
+
+use gm_manifest::{Code, Refusal};
+
+use crate::config::{Config, Level};
+use crate::home::Home;
+use crate::instance::{self, Instance};
+use crate::spawn::{Launcher, privileges};
+
+/// A live instance with its launcher.
+#[derive(Debug)]
+pub struct Session {
+    instance: Instance,
+    launcher: Launcher,
+}
+
+impl Session {
+    /// Sweeps what a crash left, starts the launcher, then gives up every
+    /// privilege: in this order, since the launcher needs what the broker then
+    /// lacks. Call it from the main thread, before there is another.
+    ///
+    /// # Errors
+    /// `wall/*` if the launcher or a wall is missing, `internal/*`, `store/*`.
+    pub fn begin(home: &Home, config: &Config) -> Result<Self, Refusal> {
+        instance::sweep(home)?;
+        let instance = Instance::begin(home)?;
+        let launcher = Launcher::start(home.path(), &instance.name)?;
+        instance.describe(launcher.host().groups.iter().map(Into::into).collect())?;
+        privileges::drop_all(config.run_as)?;
+        Ok(Self { instance, launcher })
+    }
+
+    /// The instance's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.instance.name
+    }
+
+    /// Starts and ends processes.
+    #[must_use]
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+
+    /// The level that this machine gives.
+    ///
+    /// # Errors
+    /// `wall/level` if it is below `isolation.min` or `at_least`.
+    pub fn level(&self, config: &Config, at_least: Option<Level>) -> Result<Level, Refusal> {
+        let host = self.launcher.host();
+        let wanted = config.isolation.min.max(at_least.unwrap_or(Level::L2));
+        if host.level >= wanted {
+            return Ok(host.level);
+        }
+        let gaps = host.gaps.join("; ");
+        let detail = format!("this machine gives {}, but {wanted} is the least that may run: {gaps}", host.level);
+        Err(Refusal::new(Code::WallLevel, detail).rule(format!("isolation.min = \"{wanted}\"")))
+    }
+
+    /// Ends the launcher, and with it all that it started.
+    pub fn end(self) {
+        self.launcher.stop();
+    }
+}
