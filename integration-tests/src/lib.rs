@@ -1,1 +1,50 @@
-//! To be written.
+//! What the tests of the whole share: a throw-away home, key, package and
+//! repository, the installed binaries, and a look at the kernel from outside.
+//!
+//! It knows the product as its users do, by command line, records and files,
+//! and links none of it. A failure is a panic that says what was expected and
+//! what came. Whatever a test made or started is gone when its value is dropped.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests: what goes wrong here is the test's failure"
+)]
+
+pub mod home;
+pub mod kernel;
+pub mod package;
+pub mod process;
+pub mod records;
+pub mod repository;
+pub mod skip;
+
+pub use home::Home;
+pub use package::Package;
+pub use process::{Ended, Live};
+pub use repository::Repository;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the project.
+///
+/// # Panics
+/// If this crate has no parent directory.
+#[must_use]
+pub fn project() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap().to_path_buf()
+}
+
+/// An installed binary, as scripts/set-up leaves it.
+///
+/// # Panics
+/// If it isn't there.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let path = project().join("target/gm/bin").join(name);
+    assert!(path.is_file(), "no {}: run scripts/set-up first", path.display());
+    path
+}

@@ -1,0 +1,246 @@
+//! A throw-away home with a key that it trusts, and the product's verbs on it.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Ended, Live, command, run};
+use crate::{Package, Repository, binary, records};
+
+/// What the tests' plugins may be called.
+pub const NAMESPACE: &str = "com.test.*";
+
+/// A home, 0700, with the machine's level in its `broker.toml`. Gone when dropped.
+pub struct Home {
+    dir: TempDir,
+    fingerprint: String,
+}
+
+impl Home {
+    /// A home that trusts a key of its own for [`NAMESPACE`] and the examples' ids.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut home = Self::without_key();
+        home.fingerprint = home.make_key("key");
+        home.trust("key", &home.fingerprint, &[NAMESPACE, "com.example.*"]);
+        home
+    }
+
+    /// A home that trusts nobody.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    #[must_use]
+    pub fn without_key() -> Self {
+        let home = Self { dir: private_directory(), fingerprint: String::new() };
+        private(&home.path());
+        home.configure("");
+        home
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// A path beside the home, for what a test makes and nobody else keeps.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The fingerprint of its key.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Writes `broker.toml`: the machine's level, then `more`.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    pub fn configure(&self, more: &str) {
+        self.write_config(&format!("[isolation]\nmin = \"{}\"\n{more}", level()));
+    }
+
+    /// Writes `broker.toml` with these tables.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    pub fn write_config(&self, tables: &str) {
+        let mut text = String::from("schema = \"gm.broker/1\"\n");
+        let _ = write!(text, "{tables}");
+        let file = self.path().join("broker.toml");
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    /// Makes a key beside the home; returns its fingerprint.
+    ///
+    /// # Panics
+    /// If `gm gpg keygen` fails.
+    #[must_use]
+    pub fn make_key(&self, name: &str) -> String {
+        let dir = self.beside(name);
+        let uid = format!("Test {name} <{name}@test.example>");
+        let made = self.gm(&["gpg", "keygen", "--uid", &uid, "--out", text(&dir)]);
+        made.expect_exit(0);
+        let fingerprint = made.last()["fingerprint"].as_str().unwrap();
+        fingerprint.to_owned()
+    }
+
+    /// The secret key file of a key that was made here.
+    #[must_use]
+    pub fn secret(&self, name: &str) -> PathBuf {
+        self.beside(name).join("secret.pgp")
+    }
+
+    /// Trusts the key `name` for these namespaces.
+    ///
+    /// # Panics
+    /// If `gm gpg trust add` fails.
+    pub fn trust(&self, name: &str, fingerprint: &str, namespaces: &[&str]) {
+        let file = self.beside(name).join("public.pgp");
+        let mut words = vec!["gpg", "trust", "add", text(&file), "--fingerprint", fingerprint];
+        for namespace in namespaces {
+            words.extend(["--namespace", namespace]);
+        }
+        self.gm(&words).expect_exit(0);
+    }
+
+    /// Signs a package with the home's key.
+    ///
+    /// # Panics
+    /// If `gm gpg sign` fails.
+    pub fn sign(&self, package: &Package) {
+        let key = self.secret("key");
+        self.gm(&["gpg", "sign", package.text(), "--key", text(&key)]).expect_exit(0);
+    }
+
+    /// Signs and loads a package.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn load(&self, package: &Package) {
+        self.sign(package);
+        self.try_load(package).expect_exit(0);
+    }
+
+    /// Loads a package as it is; whatever comes of it.
+    #[must_use]
+    pub fn try_load(&self, package: &Package) -> Ended {
+        self.gm(&["plugin", "load", package.text()])
+    }
+
+    /// `gm` with JSON on stdout.
+    #[must_use]
+    pub fn gm(&self, words: &[&str]) -> Ended {
+        run(self.json("gm").args(words), b"")
+    }
+
+    /// `gm-broker` with JSON on stdout.
+    #[must_use]
+    pub fn broker(&self, words: &[&str]) -> Ended {
+        run(self.json("gm-broker").args(words), b"")
+    }
+
+    /// `gm-broker run` of all plugins on a repository.
+    #[must_use]
+    pub fn run(&self, repository: &Repository, words: &[&str]) -> Ended {
+        self.broker(&[&["run", "--repo", repository.text()], words].concat())
+    }
+
+    /// `gm-broker run` on events from its stdin: each goes on as it is.
+    #[must_use]
+    pub fn run_events(&self, events: &str, words: &[&str]) -> Ended {
+        let mut command = self.json("gm-broker");
+        run(command.args(["run", "--events", "-"]).args(words), events.as_bytes())
+    }
+
+    /// The same, started and left running: its stdin stays open.
+    #[must_use]
+    pub fn start_events(&self, words: &[&str]) -> Live {
+        Live::start(self.json("gm-broker").args(["run", "--events", "-"]).args(words))
+    }
+
+    /// What `gm-broker policy` prints.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn policy(&self, verb: &str, input: &str) -> Vec<Value> {
+        let shown = self.broker(&["policy", verb, input]);
+        shown.expect_exit(0);
+        shown.records
+    }
+
+    /// A binary of the product on this home, JSON on stdout.
+    #[must_use]
+    pub fn json(&self, name: &str) -> Command {
+        let mut command = self.plain(name);
+        command.args(["--format", "json"]);
+        command
+    }
+
+    /// A binary of the product on this home, for people.
+    #[must_use]
+    pub fn plain(&self, name: &str) -> Command {
+        let mut command = command(binary(name), self.dir.path());
+        command.arg("--home").arg(self.path());
+        command
+    }
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The highest level that this machine gives, asked of the product with nothing
+/// loaded; once a process.
+///
+/// # Panics
+/// If there is none at which a plugin may run.
+#[must_use]
+pub fn level() -> &'static str {
+    static LEVEL: OnceLock<String> = OnceLock::new();
+    LEVEL.get_or_init(|| {
+        let home = Home { dir: private_directory(), fingerprint: String::new() };
+        private(&home.path());
+        home.write_config("[isolation]\nmin = \"L2\"\n");
+        let run = home.run_events("", &[]);
+        let begun = records::events(&run.records, "run_started");
+        let level = begun.first().and_then(|record| record["level"].as_str());
+        level.unwrap_or_else(|| panic!("this machine gives no level: {run:#?}")).to_owned()
+    })
+}
+
+/// A path of a test, which is text.
+///
+/// # Panics
+/// If it isn't.
+#[must_use]
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A directory that nobody else may look into.
+fn private_directory() -> TempDir {
+    let dir = tempfile::Builder::new().prefix("gm-test-").tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    dir
+}
+
+fn private(path: &Path) {
+    std::fs::DirBuilder::new().mode(0o700).create(path).unwrap();
+}

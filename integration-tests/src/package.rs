@@ -1,0 +1,179 @@
+//! Plugin packages of the tests: a module of `plugins/` and a manifest made here.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::project;
+
+/// A package directory, unsigned until [`Home::sign`](crate::Home::sign). Gone
+/// when dropped.
+pub struct Package {
+    dir: TempDir,
+    id: String,
+    version: String,
+    kind: String,
+    api: String,
+    permissions: Vec<(String, String)>,
+}
+
+impl Package {
+    /// `com.test.<name>` with the module `plugins/<name>.wat`.
+    ///
+    /// # Panics
+    /// If there is no such module, or it isn't WebAssembly text.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let source = project().join(format!("integration-tests/plugins/{name}.wat"));
+        let module = wat::parse_file(&source).unwrap_or_else(|error| panic!("{error}"));
+        Self::with_code(&format!("com.test.{name}"), &module)
+    }
+
+    /// A package with this id and these bytes as `plugin.wasm`.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    #[must_use]
+    pub fn with_code(id: &str, code: &[u8]) -> Self {
+        let package = Self {
+            dir: tempfile::Builder::new().prefix("gm-test-package-").tempdir().unwrap(),
+            id: id.to_owned(),
+            version: "1.0.0".to_owned(),
+            kind: "wasm".to_owned(),
+            api: "2.0".to_owned(),
+            permissions: Vec::new(),
+        };
+        std::fs::write(package.file("plugin.wasm"), code).unwrap();
+        package.write()
+    }
+
+    /// A copy of an example's package, as scripts/set-up leaves it, unsigned
+    /// again.
+    ///
+    /// # Panics
+    /// If it isn't there.
+    #[must_use]
+    pub fn example(id: &str) -> Self {
+        let from = project().join("target/gm/packages").join(id);
+        assert!(from.is_dir(), "no {}: run scripts/set-up first", from.display());
+        let package = Self::with_code(id, b"");
+        std::fs::copy(from.join("plugin.wasm"), package.file("plugin.wasm")).unwrap();
+        let manifest = std::fs::read_to_string(from.join("plugin.manifest.toml")).unwrap();
+        let unsigned = manifest.lines().map(|line| match line.split_once('=') {
+            Some((key, _)) if key.trim() == "public_key" => "public_key = \"FINGERPRINT\"\n".into(),
+            Some((key, _)) if key.trim() == "signature" => "signature = \"BASE64_GPG_SIG\"\n".into(),
+            _ => format!("{line}\n"),
+        });
+        let unsigned: String = unsigned.collect();
+        std::fs::write(package.file("plugin.manifest.toml"), unsigned).unwrap();
+        package
+    }
+
+    /// Another id.
+    #[must_use]
+    pub fn id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self.write()
+    }
+
+    /// Another version than 1.0.0.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.version);
+        self.write()
+    }
+
+    /// Another API version than 2.0.
+    #[must_use]
+    pub fn api(mut self, api: &str) -> Self {
+        api.clone_into(&mut self.api);
+        self.write()
+    }
+
+    /// Another kind than `wasm`.
+    #[must_use]
+    pub fn kind(mut self, kind: &str) -> Self {
+        kind.clone_into(&mut self.kind);
+        self.write()
+    }
+
+    /// A line of `[permissions]`: `key = value`, the value as TOML.
+    #[must_use]
+    pub fn permission(mut self, key: &str, value: &str) -> Self {
+        self.permissions.push((key.to_owned(), value.to_owned()));
+        self.write()
+    }
+
+    /// The plugin's id.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        &self.id
+    }
+
+    /// The package directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The package directory as an argument.
+    ///
+    /// # Panics
+    /// If it isn't UTF-8.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.dir.path().to_str().unwrap()
+    }
+
+    /// A file of the package.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The manifest as it is now.
+    ///
+    /// # Panics
+    /// If it can't be read.
+    #[must_use]
+    pub fn manifest(&self) -> String {
+        std::fs::read_to_string(self.file("plugin.manifest.toml")).unwrap()
+    }
+
+    /// The line of the manifest, from 1, that begins with `key`.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn line_of(&self, key: &str) -> usize {
+        let manifest = self.manifest();
+        let line = manifest.lines().position(|line| line.starts_with(key));
+        1 + line.unwrap_or_else(|| panic!("no {key} in\n{manifest}"))
+    }
+
+    fn write(self) -> Self {
+        let Self { id, version, kind, api, .. } = &self;
+        let mut text = format!(
+            "[identity]\n\
+             plugin_id = \"{id}\"\n\
+             public_key = \"FINGERPRINT\"\n\
+             signature = \"BASE64_GPG_SIG\"\n\
+             \n\
+             [plugin]\n\
+             name = \"A test's plugin\"\n\
+             version = \"{version}\"\n\
+             api_version = \"{api}\"\n\
+             kind = \"{kind}\"\n\
+             entrypoint = \"plugin.wasm\"\n\
+             hooks = [\"on_commit_analyzed\"]\n\
+             \n\
+             [permissions]\n"
+        );
+        for (key, value) in &self.permissions {
+            let _ = writeln!(text, "{key} = {value}");
+        }
+        std::fs::write(self.file("plugin.manifest.toml"), text).unwrap();
+        self
+    }
+}

@@ -1,0 +1,208 @@
+//! Who may depend on whom, and what is linked into which binary. Architecture
+//! that nothing checks is a wish.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use gm_integration_tests::process::{command, run};
+use gm_integration_tests::{binary, project};
+
+/// Each crate and the project's crates that it may use.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("gm-manifest", &[]),
+    ("mind-gpg", &["gm-manifest"]),
+    ("gm-protocol", &[]),
+    ("gm-policy", &["gm-manifest", "gm-protocol"]),
+    ("gm-sandbox-runner", &["gm-protocol"]),
+    ("gm-plugin", &[]),
+    ("gm-broker", &["gm-manifest", "gm-policy", "gm-protocol", "mind-gpg"]),
+    ("gm-integration-tests", &["gm-broker", "gm-manifest", "gm-policy"]),
+];
+
+/// Heavy dependencies and the only crates of the project that may name them.
+const HEAVY: &[(&str, &[&str])] = &[
+    ("sequoia-openpgp", &["mind-gpg"]),
+    ("seccompiler", &["gm-policy"]),
+    ("bincode", &["gm-protocol"]),
+    ("ipc-channel", &["gm-broker", "gm-protocol", "gm-sandbox-runner"]),
+    ("wasmer", &["gm-sandbox-runner"]),
+    ("wasmer-compiler", &["gm-sandbox-runner"]),
+    ("wasmer-types", &["gm-sandbox-runner"]),
+    ("wasmer-vm", &["gm-sandbox-runner"]),
+    ("landlock", &["gm-sandbox-runner"]),
+    ("gix", &["gm-broker"]),
+    ("rusqlite", &["gm-broker"]),
+    ("clap", &["gm-broker"]),
+];
+
+/// The binaries that run in an empty mount tree, where no ELF interpreter is.
+const STATIC: &[&str] = &["gm-launcher", "gm-run-wasm", "gm-compile-wasm"];
+
+/// What the linker leaves of the code generator in a binary that holds it.
+const CODE_GENERATOR: &[u8] = b"cranelift_codegen";
+
+/// What it leaves of the engine.
+const ENGINE: &[u8] = b"wasmer_vm";
+
+fn metadata() -> Metadata {
+    let manifest = project().join("Cargo.toml");
+    let options = ["--offline".to_owned(), "--locked".to_owned()];
+    MetadataCommand::new().manifest_path(manifest).other_options(options).exec().unwrap()
+}
+
+/// Each crate of the workspace and what it names, for its product or all of it.
+fn named(kinds: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata();
+    let packages = metadata.workspace_packages().into_iter();
+    let named = packages.map(|package| {
+        let used = package.dependencies.iter().filter(|used| kinds.contains(&used.kind));
+        (package.name.to_string(), used.map(|used| used.name.clone()).collect())
+    });
+    named.collect()
+}
+
+/// The crates that a binary is linked from.
+fn tree(words: &[&str]) -> BTreeSet<String> {
+    let mut cargo = command(env!("CARGO"), &project());
+    for variable in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+        cargo.envs(std::env::var_os(variable).map(|value| (variable, value)));
+    }
+    cargo.args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"]);
+    let listed = run(cargo.args(["--target", "x86_64-unknown-linux-gnu"]).args(words), b"");
+    listed.expect_exit(0);
+    listed.stdout.lines().filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}
+
+#[test]
+fn a_crate_uses_only_the_crates_below_it() {
+    let named = named(&[DependencyKind::Normal, DependencyKind::Build]);
+    let own: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(named.keys().map(String::as_str).collect::<BTreeSet<_>>(), own);
+    for (name, may) in ARROWS {
+        let used = named[*name].iter().filter(|used| own.contains(used.as_str()));
+        let beyond: Vec<_> = used.filter(|used| !may.contains(&used.as_str())).collect();
+        assert!(beyond.is_empty(), "{name} must not use {beyond:?}");
+    }
+}
+
+#[test]
+fn a_heavy_dependency_stays_where_it_belongs() {
+    for (name, used) in named(&[DependencyKind::Normal, DependencyKind::Build]) {
+        for (heavy, may) in HEAVY {
+            let allowed = may.contains(&name.as_str()) || !used.contains(*heavy);
+            assert!(allowed, "{name} must not name {heavy}");
+        }
+    }
+}
+
+#[test]
+fn wasm_runner_is_linked_without_a_compiler() {
+    let runner = ["-p", "gm-sandbox-runner", "--no-default-features", "--features", "wasm"];
+    let linked = tree(&runner);
+    assert!(linked.contains("wasmer"), "{linked:?}");
+    let compilers: Vec<_> = linked.iter().filter(|name| name.contains("cranelift")).collect();
+    assert!(compilers.is_empty(), "{compilers:?}");
+    // What decides about trust or writes filters is not in there either.
+    for other in ["sequoia-openpgp", "seccompiler", "toml", "ipc-channel", "gix", "rusqlite"] {
+        assert!(!linked.contains(other), "gm-run-wasm links {other}");
+    }
+}
+
+#[test]
+fn broker_is_linked_without_an_engine() {
+    let linked = tree(&["-p", "gm-broker"]);
+    assert!(linked.contains("sequoia-openpgp"), "{linked:?}");
+    let engines: Vec<_> = linked
+        .iter()
+        .filter(|name| name.starts_with("wasmer") || name.contains("cranelift"))
+        .collect();
+    assert!(engines.is_empty(), "{engines:?}");
+}
+
+#[test]
+fn code_generator_is_in_the_compiler_alone() {
+    let holds_it = |name: &str| holds(&std::fs::read(binary(name)).unwrap(), CODE_GENERATOR);
+    assert!(holds_it("gm-compile-wasm"), "the search would find nothing anywhere");
+    for name in ["gm-run-wasm", "gm-launcher", "gm-broker", "gm"] {
+        assert!(!holds_it(name), "{name} holds the code generator");
+    }
+}
+
+#[test]
+fn engine_is_in_the_engine_binaries_alone() {
+    let holds_it = |name: &str| holds(&std::fs::read(binary(name)).unwrap(), ENGINE);
+    assert!(holds_it("gm-run-wasm"), "the search would find nothing anywhere");
+    for name in ["gm-launcher", "gm-broker", "gm"] {
+        assert!(!holds_it(name), "{name} holds the engine");
+    }
+}
+
+/// The parts of an ELF header that matter here (elf(5), 64 bits, little endian).
+struct Elf {
+    kind: u16,
+    machine: u16,
+    segments: Vec<u32>,
+}
+
+impl Elf {
+    fn read(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap();
+        assert_eq!(&bytes[..6], b"\x7fELF\x02\x01", "{}", path.display());
+        let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let table = usize::from_le_bytes(bytes[32..40].try_into().unwrap());
+        let (size, count) = (usize::from(half(54)), usize::from(half(56)));
+        let segments = (0..count).map(|number| word(table + number * size)).collect();
+        Self { kind: half(16), machine: half(18), segments }
+    }
+}
+
+const ET_DYN: u16 = 3;
+const EM_X86_64: u16 = 62;
+const PT_INTERP: u32 = 3;
+
+#[test]
+fn engines_and_launcher_need_no_interpreter_and_lie_anywhere() {
+    for name in STATIC {
+        let elf = Elf::read(&binary(name));
+        assert_eq!(elf.machine, EM_X86_64, "{name}");
+        assert_eq!(elf.kind, ET_DYN, "{name} is not position-independent");
+        assert!(!elf.segments.contains(&PT_INTERP), "{name} names an interpreter");
+    }
+    // The same reading of a binary that has one.
+    assert!(Elf::read(&binary("gm-broker")).segments.contains(&PT_INTERP));
+}
+
+/// Every file of the project, but what is built and what git keeps for itself.
+fn files(of: &Path, to: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(of).unwrap() {
+        let entry = entry.unwrap();
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        let passed_over = matches!(entry.file_name().to_str(), Some("target" | ".git"));
+        if kind.is_dir() && !passed_over {
+            files(&path, to);
+        } else if kind.is_file() {
+            to.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_file_of_the_project_is_a_private_key() {
+    let mut all = Vec::new();
+    files(&project(), &mut all);
+    assert!(all.iter().any(|path| path.ends_with("integration-tests/tests/structure.rs")));
+    let words = concat!("PRIVATE", " KEY");
+    for path in all {
+        let ending = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+        let key = ["pgp", "gpg", "key", "asc", "pem"].contains(&ending);
+        assert!(!key, "{} looks like a key", path.display());
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!holds(&bytes, words.as_bytes()), "{} holds a key", path.display());
+    }
+}
