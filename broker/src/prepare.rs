@@ -119,7 +119,7 @@ pub fn named(refusal: Refusal, manifest: &Manifest) -> Refusal {
     if refusal.plugin.is_some() {
         return refusal;
     }
-    refusal.plugin(manifest.id()).version(manifest.version().to_string())
+    refusal.plugin(manifest.id().as_str()).version(manifest.version().to_string())
 }
 
 /// Prepares the plugins of one run.

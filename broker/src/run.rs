@@ -82,8 +82,20 @@ fn host(
     recorder.run("run_started", started(home, &feed, Some((session, level)), &ids)?);
     let begun = Instant::now();
     let (plugins, mut fates) = prepare(&preparer, &recorder, &feed, &ids, args.options.fail_fast);
-    let hosting = Hosting { session, signals, home, config, args, graph: &graph, preparer: &preparer, recorder: &recorder };
-    let walked = hosting.walk(&mut feed, &plugins, &mut fates)?;
+    let hub = walk::hub_for(&plugins, config)?;
+    let hosting = Hosting {
+        session,
+        signals,
+        home,
+        config,
+        args,
+        graph: &graph,
+        preparer: &preparer,
+        recorder: &recorder,
+        hub: &hub,
+        plugins: &plugins,
+    };
+    let walked = hosting.walk(&mut feed, &mut fates)?;
     fates.sort_by(|a, b| a.id.cmp(&b.id));
     let exit = result::exit_of(walked.signal, session.launcher().is_dead(), walked.refused, &fates);
     result::print_reports(&recorder, &fates);
@@ -124,7 +136,7 @@ fn prepare(preparer: &Preparer<'_>, recorder: &Recorder<'_>, feed: &Feed, ids: &
         match preparer.prepare(id, &plugins, &facts, feed.total()) {
             Ok(plugin) => plugins.push(plugin),
             Err(refusal) => {
-                let refusal = if refusal.plugin.is_none() { refusal.plugin(id) } else { refusal };
+                let refusal = if refusal.plugin.is_none() { refusal.plugin(id.as_str()) } else { refusal };
                 fates.push(Fate::refused(id.as_str(), recorder.refused(&refusal)));
                 if fail_fast {
                     plugins.clear();

@@ -38,6 +38,8 @@ pub(super) struct Hosting<'a> {
     pub(super) graph: &'a Graph,
     pub(super) preparer: &'a Preparer<'a>,
     pub(super) recorder: &'a Recorder<'a>,
+    pub(super) hub: &'a Hub,
+    pub(super) plugins: &'a [Hosted],
 }
 
 /// What the walk came to.
@@ -52,39 +54,42 @@ pub(super) struct Walked {
     pub(super) refused: Option<u8>,
 }
 
-impl Hosting<'_> {
+/// The queues of these plugins.
+pub(super) fn hub_for(plugins: &[Hosted], config: &Config) -> Result<Hub, Refusal> {
+    let hooks = plugins.iter().map(|plugin| plugin.hooks.clone()).collect();
+    Hub::new(hooks, u64::from(config.limits.derived))
+        .map_err(|error| Refusal::new(Code::InternalIo, format!("could not make the event queues: {error}")))
+}
+
+impl<'a> Hosting<'a> {
     /// Runs all plugins to their ends.
-    pub(super) fn walk(&self, feed: &mut Feed, plugins: &[Hosted], fates: &mut Vec<Fate>) -> Result<Walked, Refusal> {
-        let hooks = plugins.iter().map(|plugin| plugin.hooks.clone()).collect();
-        let hub = Hub::new(hooks, u64::from(self.config.limits.derived)).map_err(|error| {
-            Refusal::new(Code::InternalIo, format!("could not make the event queues: {error}"))
-        })?;
+    pub(super) fn walk(&'a self, feed: &mut Feed, fates: &mut Vec<Fate>) -> Result<Walked, Refusal> {
         let mut walked = Walked::default();
         let mut lives = Vec::new();
-        for plugin in plugins {
-            lives.push((plugin, self.host_api(&hub, plugin)?));
+        for plugin in self.plugins {
+            lives.push((plugin, self.host_api(plugin)?));
         }
         std::thread::scope(|scope| {
-            let signal = scope.spawn(|| self.signals.serve(&hub));
+            let signal = scope.spawn(|| self.signals.serve(self.hub));
             let threads: Vec<_> = lives
                 .into_iter()
-                .map(|(plugin, api)| scope.spawn(|| self.lives(&hub, plugin, api)))
+                .map(|(plugin, api)| scope.spawn(|| self.lives(plugin, api)))
                 .collect();
-            self.feed(feed, &hub, &mut walked);
-            for (plugin, thread) in plugins.iter().zip(threads) {
+            self.feed(feed, &mut walked);
+            for (plugin, thread) in self.plugins.iter().zip(threads) {
                 fates.push(thread.join().unwrap_or_else(|_| self.panicked(plugin)));
             }
             self.signals.finish();
             walked.signal = signal.join().unwrap_or(None);
         });
-        walked.interrupted = hub.is_interrupted();
+        walked.interrupted = self.hub.is_interrupted();
         if self.session.launcher().is_dead() {
             self.recorder.refused(&launcher_failed());
         }
         Ok(walked)
     }
 
-    fn host_api<'b>(&'b self, hub: &'b Hub, plugin: &'b Hosted) -> Result<HostApi<'b>, Refusal> {
+    fn host_api(&'a self, plugin: &'a Hosted) -> Result<HostApi<'a>, Refusal> {
         let limits = &self.config.limits;
         let id = &plugin.source.id;
         let values = gm_manifest::PluginId::parse(id).map(|id| self.config.values_of(&id));
@@ -93,7 +98,7 @@ impl Hosting<'_> {
             index: plugin.index,
             walls: &plugin.walls,
             graph: self.graph,
-            hub,
+            hub: self.hub,
             recorder: self.recorder,
             values: values.unwrap_or_else(|_| BTreeMap::new()),
             log: LogFile::open(self.home.plugin_logs()?, &format!("{id}.jsonl"), limits.log_file.get())?,
@@ -104,7 +109,8 @@ impl Hosting<'_> {
     }
 
     /// Pushes all events; stops early when nobody is left or nobody reads.
-    fn feed(&self, feed: &mut Feed, hub: &Hub, walked: &mut Walked) {
+    fn feed(&self, feed: &mut Feed, walked: &mut Walked) {
+        let hub = self.hub;
         let mut shown = Instant::now();
         let total = feed.total();
         while let Some(item) = feed.next() {
@@ -139,7 +145,8 @@ impl Hosting<'_> {
 
     /// All lives of one plugin: it is started anew after an ending that allows
     /// it, as often as the operator says.
-    fn lives<'b>(&'b self, hub: &'b Hub, plugin: &'b Hosted, mut api: HostApi<'b>) -> Fate {
+    fn lives(&'a self, plugin: &'a Hosted, mut api: HostApi<'a>) -> Fate {
+        let hub = self.hub;
         let limits = &self.config.limits;
         let shared = Shared {
             launcher: self.session.launcher(),
@@ -153,14 +160,13 @@ impl Hosting<'_> {
         loop {
             let mut next = None;
             let outcome = supervise::live(shared, plugin, &mut api, |lived| {
-                next = self.restart(hub, lived, attempt);
+                next = self.restart(lived, attempt);
                 next
             });
-            let restarts = next.is_some();
             keep(&mut fate, outcome);
             let Some((after_ms, number)) = next else { break };
             attempt = number;
-            if !restarts || !hub.pause(plugin.index, Duration::from_millis(after_ms)) || !self.still_trusted(plugin, &mut fate) {
+            if !hub.pause(plugin.index, Duration::from_millis(after_ms)) || !self.still_trusted(plugin, &mut fate) {
                 break;
             }
             api.restart();
@@ -173,13 +179,13 @@ impl Hosting<'_> {
     }
 
     /// After how many milliseconds, and as which attempt, another life follows.
-    fn restart(&self, hub: &Hub, lived: Lived, attempt: u32) -> Option<(u64, u32)> {
+    fn restart(&self, lived: Lived, attempt: u32) -> Option<(u64, u32)> {
         let rules = &self.config.restart;
         let may = lived.ending.may_restart()
             && !lived.was_over
             && attempt < rules.max
             && !self.args.options.fail_fast
-            && !hub.is_interrupted()
+            && !self.hub.is_interrupted()
             && !self.session.launcher().is_dead();
         let grown = u64::from(BACKOFF_GROWS).saturating_pow(attempt);
         may.then(|| (rules.backoff.get().saturating_mul(grown), attempt + 1))
