@@ -48,6 +48,15 @@ impl Package {
         package.write()
     }
 
+    /// A module from WebAssembly text.
+    ///
+    /// # Panics
+    /// If it isn't.
+    #[must_use]
+    pub fn assemble(source: &str) -> Vec<u8> {
+        wat::parse_str(source).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// A copy of an example's package, as scripts/set-up leaves it, unsigned
     /// again.
     ///

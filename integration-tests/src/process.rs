@@ -173,17 +173,39 @@ impl Live {
         Ended { exit, stdout, stderr, records: parsed(&seen) }
     }
 
-    /// Closes our end of its stdout, as a reader that has seen enough, and
-    /// waits for its end.
+    /// Stops reading its stdout, as a reader that has seen enough, and goes on
+    /// to write `line` to its stdin until it ends; returns its exit code.
     ///
     /// # Panics
     /// If it doesn't end in time.
     #[must_use]
-    pub fn hang_up(mut self) -> i32 {
-        let (_, nobody) = channel();
+    pub fn hang_up(mut self, line: &str) -> i32 {
         // The reading thread ends at the next line, and with it the pipe's end.
-        self.lines = nobody;
+        self.lines = channel().1;
+        while self.child.try_wait().unwrap().is_none() {
+            let _ = self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes());
+            self.pause("its end");
+        }
         self.wait()
+    }
+
+    /// Sends a signal again and again until it ends, since two that come at
+    /// once may count as one.
+    ///
+    /// # Panics
+    /// If it doesn't end in time.
+    pub fn signal_until_end(&mut self, signal: Signal) {
+        while self.child.try_wait().unwrap().is_none() {
+            self.signal(signal);
+            self.pause("its end after signals");
+        }
+    }
+
+    fn pause(&mut self, what: &str) {
+        if Instant::now() >= self.until {
+            self.give_up(what, RecvTimeoutError::Timeout);
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 
     fn wait(&mut self) -> i32 {

@@ -1,0 +1,141 @@
+//! How people steer a run: safe mode, signals, a closed stdout, options, and the
+//! author's one command.
+
+use gm_integration_tests::kernel::Process;
+use gm_integration_tests::records::{events, number};
+use gm_integration_tests::{Home, Package, Repository, process};
+use rustix::process::Signal;
+
+const OBSERVER: &str = "com.test.observer";
+
+/// A line of `--events`.
+const EVENT: &str = r#"{"hook":"on_commit_analyzed","data":{}}"#;
+
+fn observed() -> Home {
+    let home = Home::new();
+    home.load(&Package::of("observer"));
+    home
+}
+
+#[test]
+fn safe_mode_starts_no_plugin() {
+    let home = observed();
+    let repository = Repository::of(2);
+
+    let none = home.run(&repository, &["--safe-mode"]);
+    let named = home.run(&repository, &["--safe-mode", OBSERVER]);
+    let mut command = home.json("gm-broker");
+    command.env("GM_PLUGINS", "disabled").args(["run", "--repo", repository.text()]);
+    let variable = process::run(&mut command, b"");
+    let mut command = home.json("gm-broker");
+    command.env("GM_PLUGINS", "enabled").args(["run", "--repo", repository.text()]);
+    let unknown = process::run(&mut command, b"");
+
+    for run in [&none, &variable] {
+        run.expect_exit(0);
+        run.expect_nothing_started();
+        assert_eq!(events(&run.records, "run_started")[0]["safe_mode"], true);
+    }
+    named.expect_refused(17, "policy/safe-mode");
+    named.expect_nothing_started();
+    unknown.expect_refused(2, "usage/arguments");
+    unknown.expect_nothing_started();
+}
+
+#[test]
+fn a_reader_that_leaves_stops_the_run_cleanly() {
+    let home = observed();
+    let mut live = home.start_events(&[]);
+    let started = live.wait_for("a start", |record| record["event"] == "started");
+    let plugin = Process::find(u32::try_from(number(&started, "pid")).unwrap()).unwrap();
+
+    let exit = live.hang_up(EVENT);
+
+    assert_eq!(exit, 0);
+    assert!(!plugin.lives());
+}
+
+#[test]
+fn the_first_interrupt_ends_a_run_in_good_order() {
+    for (signal, exit) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let home = observed();
+        let mut live = home.start_events(&[]);
+        live.write_line(EVENT);
+        let _ = live.wait_for("a reply", |record| record["event"] == "reply" && record["seq"] == 1);
+
+        live.signal(signal);
+        let end = live.wait_for("the end of the run", |record| record["event"] == "run_ended");
+        let run = live.finish();
+
+        run.expect_exit(exit);
+        assert_eq!(end["interrupted"], true);
+        run.expect_ending(OBSERVER, "finished");
+        let shutdown = run.replies(OBSERVER, "shutdown");
+        assert_eq!(shutdown[0]["reply"]["report"], "1 events");
+    }
+}
+
+#[test]
+fn the_second_interrupt_ends_a_run_at_once() {
+    let home = Home::new();
+    let package = Package::of("endless-loop").permission("time_limit", "\"60s\"");
+    home.load(&package);
+    let mut live = home.start_events(&[]);
+    live.write_line(EVENT);
+    let _ = live.wait_for("a start", |record| record["event"] == "started");
+
+    live.signal_until_end(Signal::INT);
+    let run = live.finish();
+
+    run.expect_exit(130);
+    run.expect_ending(package.plugin(), "killed_by_operator");
+}
+
+#[test]
+fn fail_fast_stops_at_the_first_bad_ending() {
+    let home = Home::new();
+    home.configure("[restart]\nmax = 0\n");
+    home.load(&Package::of("observer"));
+    home.load(&Package::of("trap"));
+    let mut live = home.start_events(&["--fail-fast"]);
+    live.write_line(EVENT);
+
+    // Its stdin stays open: without the option it would wait for more.
+    let _ = live.wait_for("the end of the run", |record| record["event"] == "run_ended");
+    let run = live.finish();
+
+    run.expect_exit(1);
+    run.expect_ending("com.test.trap", "trapped");
+    run.expect_ending(OBSERVER, "finished");
+}
+
+#[test]
+fn an_author_tries_an_unsigned_package_with_one_command() {
+    let home = Home::without_key();
+    let package = Package::of("observer");
+    let before = package.manifest();
+    let repository = Repository::of(3);
+
+    let tried = home.gm(&["plugin", "try", package.text(), "--repo", repository.text()]);
+
+    tried.expect_exit(0);
+    tried.expect_ending(OBSERVER, "finished");
+    assert_eq!(tried.replies(OBSERVER, "on_commit_analyzed").len(), 3);
+    // The author's package is as it was, and nothing stays loaded.
+    assert_eq!(package.manifest(), before);
+    let listed = home.gm(&["plugin", "list"]);
+    assert!(!listed.stdout.contains(OBSERVER), "{listed:#?}");
+}
+
+#[test]
+fn every_invocation_prints_its_exit_code_as_json() {
+    let home = Home::without_key();
+    for words in [&["run", "--no-such-option"][..], &["no-such-verb"], &["run", "--last", "x"], &[]] {
+        let run = home.broker(words);
+        run.expect_exit(2);
+        assert_eq!(run.last()["exit"], 2, "{run:#?}");
+    }
+    let version = home.broker(&["--version"]);
+    version.expect_exit(0);
+    assert_eq!(version.last()["schema"], "gm.version/1");
+}
