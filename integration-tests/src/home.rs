@@ -40,7 +40,10 @@ impl Home {
     /// If it can't be made.
     #[must_use]
     pub fn without_key() -> Self {
-        let home = Self { dir: private_directory(), fingerprint: String::new() };
+        let home = Self {
+            dir: private_directory(),
+            fingerprint: String::new(),
+        };
         private(&home.path());
         home.configure("");
         home
@@ -110,7 +113,14 @@ impl Home {
     /// If `gm gpg trust add` fails.
     pub fn trust(&self, name: &str, fingerprint: &str, namespaces: &[&str]) {
         let file = self.beside(name).join("public.pgp");
-        let mut words = vec!["gpg", "trust", "add", text(&file), "--fingerprint", fingerprint];
+        let mut words = vec![
+            "gpg",
+            "trust",
+            "add",
+            text(&file),
+            "--fingerprint",
+            fingerprint,
+        ];
         for namespace in namespaces {
             words.extend(["--namespace", namespace]);
         }
@@ -123,7 +133,8 @@ impl Home {
     /// If `gm gpg sign` fails.
     pub fn sign(&self, package: &Package) {
         let key = self.secret("key");
-        self.gm(&["gpg", "sign", package.text(), "--key", text(&key)]).expect_exit(0);
+        self.gm(&["gpg", "sign", package.text(), "--key", text(&key)])
+            .expect_exit(0);
     }
 
     /// Signs and loads a package.
@@ -163,13 +174,20 @@ impl Home {
     #[must_use]
     pub fn run_events(&self, events: &str, words: &[&str]) -> Ended {
         let mut command = self.json("gm-broker");
-        run(command.args(["run", "--events", "-"]).args(words), events.as_bytes())
+        run(
+            command.args(["run", "--events", "-"]).args(words),
+            events.as_bytes(),
+        )
     }
 
     /// The same, started and left running: its stdin stays open.
     #[must_use]
     pub fn start_events(&self, words: &[&str]) -> Live {
-        Live::start(self.json("gm-broker").args(["run", "--events", "-"]).args(words))
+        Live::start(
+            self.json("gm-broker")
+                .args(["run", "--events", "-"])
+                .args(words),
+        )
     }
 
     /// What `gm-broker policy` prints.
@@ -215,13 +233,18 @@ impl Default for Home {
 pub fn level() -> &'static str {
     static LEVEL: OnceLock<String> = OnceLock::new();
     LEVEL.get_or_init(|| {
-        let home = Home { dir: private_directory(), fingerprint: String::new() };
+        let home = Home {
+            dir: private_directory(),
+            fingerprint: String::new(),
+        };
         private(&home.path());
         home.write_config("[isolation]\nmin = \"L2\"\n");
         let run = home.run_events("", &[]);
         let begun = records::events(&run.records, "run_started");
         let level = begun.first().and_then(|record| record["level"].as_str());
-        level.unwrap_or_else(|| panic!("this machine gives no level: {run:#?}")).to_owned()
+        level
+            .unwrap_or_else(|| panic!("this machine gives no level: {run:#?}"))
+            .to_owned()
     })
 }
 
@@ -236,7 +259,10 @@ pub fn text(path: &Path) -> &str {
 
 /// A directory that nobody else may look into.
 fn private_directory() -> TempDir {
-    let dir = tempfile::Builder::new().prefix("gm-test-").tempdir().unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("gm-test-")
+        .tempdir()
+        .unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).unwrap();
     dir
 }

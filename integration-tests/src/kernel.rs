@@ -41,7 +41,10 @@ impl Process {
             let mut line = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
             line.any(|pid| pid == self.pid)
         };
-        let found = parents.keys().copied().filter(|pid| *pid != self.pid && below(*pid));
+        let found = parents
+            .keys()
+            .copied()
+            .filter(|pid| *pid != self.pid && below(*pid));
         found.filter_map(Self::find).collect()
     }
 
@@ -53,8 +56,12 @@ impl Process {
     #[track_caller]
     pub fn status(self, name: &str) -> String {
         let text = self.file("status");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).trim().to_owned()
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+            .trim()
+            .to_owned()
     }
 
     /// A file of /proc/PID.
@@ -89,7 +96,9 @@ impl Process {
     pub fn namespace(self, name: &str) -> u64 {
         let link = self.link(&format!("ns/{name}"));
         let digits: String = link.chars().filter(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or_else(|_| panic!("{link} has no number"))
+        digits
+            .parse()
+            .unwrap_or_else(|_| panic!("{link} has no number"))
     }
 
     /// Its descriptors: number and what it is.
@@ -101,7 +110,9 @@ impl Process {
     pub fn descriptors(self) -> BTreeMap<u32, String> {
         let listed = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap();
         let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.map(|name| (name.parse().unwrap(), self.link(&format!("fd/{name}")))).collect()
+        names
+            .map(|name| (name.parse().unwrap(), self.link(&format!("fd/{name}"))))
+            .collect()
     }
 
     /// Its mounts: where, file system type, and flags of mount and super block.
@@ -178,7 +189,9 @@ pub fn group_directory(controller: &str, path: &str) -> PathBuf {
     let v2 = |mount: &&Mount| mount.kind == "cgroup2";
     let mount = mounts.iter().find(v1).or(mounts.iter().find(v2));
     let mount = mount.unwrap_or_else(|| panic!("{controller} is mounted nowhere"));
-    let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(path));
+    let below = Path::new(path)
+        .strip_prefix(&mount.root)
+        .unwrap_or(Path::new(path));
     Path::new(&mount.target).join(below.strip_prefix("/").unwrap_or(below))
 }
 
@@ -189,8 +202,12 @@ pub fn group_directory(controller: &str, path: &str) -> PathBuf {
 #[must_use]
 #[track_caller]
 pub fn group_file(directory: &Path, names: &[&str]) -> String {
-    let mut texts = names.iter().filter_map(|n| std::fs::read_to_string(directory.join(n)).ok());
-    let text = texts.next().unwrap_or_else(|| panic!("no {names:?} in {}", directory.display()));
+    let mut texts = names
+        .iter()
+        .filter_map(|n| std::fs::read_to_string(directory.join(n)).ok());
+    let text = texts
+        .next()
+        .unwrap_or_else(|| panic!("no {names:?} in {}", directory.display()));
     text.trim().to_owned()
 }
 
@@ -210,8 +227,13 @@ pub fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
 
 /// The path of a controller's line: v1 by name, else v2's only line.
 fn group_in(text: &str, controller: &str) -> Option<String> {
-    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.splitn(3, ':').collect()).collect();
-    let named = lines.iter().find(|line| line[1].split(',').any(|name| name == controller));
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.splitn(3, ':').collect())
+        .collect();
+    let named = lines
+        .iter()
+        .find(|line| line[1].split(',').any(|name| name == controller));
     let unified = lines.iter().find(|line| line[0] == "0");
     named.or(unified).map(|line| line[2].to_owned())
 }
@@ -222,7 +244,11 @@ fn stat(pid: u32) -> Option<(char, u32, u64)> {
     // The name in brackets may hold anything, so count from its end.
     let words: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let state = words.first()?.chars().next()?;
-    Some((state, words.get(1)?.parse().ok()?, words.get(19)?.parse().ok()?))
+    Some((
+        state,
+        words.get(1)?.parse().ok()?,
+        words.get(19)?.parse().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -233,7 +259,13 @@ mod tests {
     fn own_process_lives_and_is_its_own_only_self() {
         let own = Process::find(std::process::id()).unwrap();
         assert!(own.lives());
-        assert!(!Process { began: own.began + 1, ..own }.lives());
+        assert!(
+            !Process {
+                began: own.began + 1,
+                ..own
+            }
+            .lives()
+        );
         assert!(own.descriptors().contains_key(&0));
         assert!(own.mounts().iter().any(|mount| mount.target == "/proc"));
     }

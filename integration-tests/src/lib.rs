@@ -45,6 +45,10 @@ pub fn project() -> PathBuf {
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let path = project().join("target/gm/bin").join(name);
-    assert!(path.is_file(), "no {}: run scripts/set-up first", path.display());
+    assert!(
+        path.is_file(),
+        "no {}: run scripts/set-up first",
+        path.display()
+    );
     path
 }

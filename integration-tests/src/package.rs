@@ -37,7 +37,10 @@ impl Package {
     #[must_use]
     pub fn with_code(id: &str, code: &[u8]) -> Self {
         let package = Self {
-            dir: tempfile::Builder::new().prefix("gm-test-package-").tempdir().unwrap(),
+            dir: tempfile::Builder::new()
+                .prefix("gm-test-package-")
+                .tempdir()
+                .unwrap(),
             id: id.to_owned(),
             version: "1.0.0".to_owned(),
             kind: "wasm".to_owned(),
@@ -65,13 +68,19 @@ impl Package {
     #[must_use]
     pub fn example(id: &str) -> Self {
         let from = project().join("target/gm/packages").join(id);
-        assert!(from.is_dir(), "no {}: run scripts/set-up first", from.display());
+        assert!(
+            from.is_dir(),
+            "no {}: run scripts/set-up first",
+            from.display()
+        );
         let package = Self::with_code(id, b"");
         std::fs::copy(from.join("plugin.wasm"), package.file("plugin.wasm")).unwrap();
         let manifest = std::fs::read_to_string(from.join("plugin.manifest.toml")).unwrap();
         let unsigned = manifest.lines().map(|line| match line.split_once('=') {
             Some((key, _)) if key.trim() == "public_key" => "public_key = \"FINGERPRINT\"\n".into(),
-            Some((key, _)) if key.trim() == "signature" => "signature = \"BASE64_GPG_SIG\"\n".into(),
+            Some((key, _)) if key.trim() == "signature" => {
+                "signature = \"BASE64_GPG_SIG\"\n".into()
+            }
             _ => format!("{line}\n"),
         });
         let unsigned: String = unsigned.collect();
@@ -162,7 +171,13 @@ impl Package {
     }
 
     fn write(self) -> Self {
-        let Self { id, version, kind, api, .. } = &self;
+        let Self {
+            id,
+            version,
+            kind,
+            api,
+            ..
+        } = &self;
         let mut text = format!(
             "[identity]\n\
              plugin_id = \"{id}\"\n\

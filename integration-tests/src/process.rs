@@ -74,8 +74,13 @@ impl Live {
     /// If it can't be started.
     pub fn start(command: &mut Command) -> Self {
         let shown = format!("{command:?}");
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = piped
+            .spawn()
+            .unwrap_or_else(|error| panic!("{shown}: {error}"));
         let (to_lines, lines) = channel();
         let (to_rest, rest) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -95,7 +100,14 @@ impl Live {
             let _ = to_rest.send(String::from_utf8_lossy(&text).into_owned());
         });
         let stdin = child.stdin.take();
-        Self { child, stdin, lines, rest, seen: Vec::new(), until: Instant::now() + DEADLINE }
+        Self {
+            child,
+            stdin,
+            lines,
+            rest,
+            seen: Vec::new(),
+            until: Instant::now() + DEADLINE,
+        }
     }
 
     /// Its process id.
@@ -167,10 +179,18 @@ impl Live {
             }
         }
         let exit = self.wait();
-        let stderr = self.rest.recv_timeout(Duration::from_secs(10)).unwrap_or_default();
+        let stderr = self
+            .rest
+            .recv_timeout(Duration::from_secs(10))
+            .unwrap_or_default();
         let seen = std::mem::take(&mut self.seen);
         let stdout = seen.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-        Ended { exit, stdout, stderr, records: parsed(&seen) }
+        Ended {
+            exit,
+            stdout,
+            stderr,
+            records: parsed(&seen),
+        }
     }
 
     /// Stops reading its stdout, as a reader that has seen enough, and goes on
@@ -183,7 +203,11 @@ impl Live {
         // The reading thread ends at the next line, and with it the pipe's end.
         self.lines = channel().1;
         while self.child.try_wait().unwrap().is_none() {
-            let _ = self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes());
+            let _ = self
+                .stdin
+                .as_mut()
+                .unwrap()
+                .write_all(format!("{line}\n").as_bytes());
             self.pause("its end");
         }
         self.wait()
@@ -212,7 +236,9 @@ impl Live {
         use std::os::unix::process::ExitStatusExt;
         while Instant::now() < self.until {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
+                return status
+                    .code()
+                    .unwrap_or_else(|| 128 + status.signal().unwrap());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -221,7 +247,10 @@ impl Live {
 
     fn give_up(&mut self, what: &str, why: RecvTimeoutError) -> ! {
         self.kill();
-        let stderr = self.rest.recv_timeout(Duration::from_secs(10)).unwrap_or_default();
+        let stderr = self
+            .rest
+            .recv_timeout(Duration::from_secs(10))
+            .unwrap_or_default();
         let seen = self.seen.join("\n");
         panic!("waiting for {what}: {why}\n-- stdout\n{seen}\n-- stderr\n{stderr}");
     }
@@ -239,5 +268,8 @@ impl Drop for Live {
 }
 
 fn parsed(lines: &[String]) -> Vec<Value> {
-    lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }

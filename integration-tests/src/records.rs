@@ -8,7 +8,10 @@ use crate::Ended;
 /// The records with this `event`, in order.
 #[must_use]
 pub fn events<'a>(records: &'a [Value], event: &str) -> Vec<&'a Value> {
-    records.iter().filter(|record| record["event"] == event).collect()
+    records
+        .iter()
+        .filter(|record| record["event"] == event)
+        .collect()
 }
 
 impl Ended {
@@ -28,7 +31,9 @@ impl Ended {
     #[must_use]
     #[track_caller]
     pub fn last(&self) -> &Value {
-        self.records.last().unwrap_or_else(|| panic!("no JSON on stdout: {self:#?}"))
+        self.records
+            .last()
+            .unwrap_or_else(|| panic!("no JSON on stdout: {self:#?}"))
     }
 
     /// Fails unless this is a refusal with this code: the exit code is that of
@@ -42,7 +47,11 @@ impl Ended {
         let refused = self.refused();
         assert_eq!(refused["code"], code, "the code of\n{refused:#}");
         assert_eq!(refused["exit"], exit, "the exit code in\n{refused:#}");
-        let result = if matches!(exit, 2 | 70) { "error" } else { "refused" };
+        let result = if matches!(exit, 2 | 70) {
+            "error"
+        } else {
+            "refused"
+        };
         assert_eq!(refused["result"], result, "the result in\n{refused:#}");
         for text in ["detail", "remedy"] {
             let said = refused[text].as_str().unwrap_or_default();
@@ -91,7 +100,9 @@ impl Ended {
     #[track_caller]
     pub fn expect_ending(&self, id: &str, ending: &str) -> &Value {
         let ended = self.of(id, "ended");
-        let last = ended.last().unwrap_or_else(|| panic!("{id} has not ended: {self:#?}"));
+        let last = ended
+            .last()
+            .unwrap_or_else(|| panic!("{id} has not ended: {self:#?}"));
         assert_eq!(last["ending"], ending, "the ending in\n{last:#}");
         last
     }
@@ -110,7 +121,10 @@ impl Ended {
     /// If something was.
     #[track_caller]
     pub fn expect_nothing_started(&self) {
-        assert!(events(&self.records, "started").is_empty(), "something started: {self:#?}");
+        assert!(
+            events(&self.records, "started").is_empty(),
+            "something started: {self:#?}"
+        );
     }
 }
 
@@ -121,7 +135,9 @@ impl Ended {
 #[must_use]
 #[track_caller]
 pub fn number(record: &Value, key: &str) -> u64 {
-    record[key].as_u64().unwrap_or_else(|| panic!("no number {key} in\n{record:#}"))
+    record[key]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number {key} in\n{record:#}"))
 }
 
 /// A text of a record.
@@ -131,5 +147,7 @@ pub fn number(record: &Value, key: &str) -> u64 {
 #[must_use]
 #[track_caller]
 pub fn text<'a>(record: &'a Value, key: &str) -> &'a str {
-    record[key].as_str().unwrap_or_else(|| panic!("no text {key} in\n{record:#}"))
+    record[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text {key} in\n{record:#}"))
 }

@@ -19,7 +19,10 @@ impl Repository {
     /// If git can't make it.
     #[must_use]
     pub fn empty() -> Self {
-        let dir = tempfile::Builder::new().prefix("gm-test-repo-").tempdir().unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("gm-test-repo-")
+            .tempdir()
+            .unwrap();
         let repository = Self { dir, commits: 0 };
         let _ = repository.git(&["init", "--quiet", "--initial-branch=main", "."]);
         repository

@@ -32,3 +32,8 @@ pub use payload::{
 };
 pub use reply::Reply;
 pub use serde_json::{Value, json};
+
+/// Compiles the guide's example, so that it stays right.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Guide;

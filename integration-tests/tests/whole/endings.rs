@@ -68,7 +68,10 @@ fn an_endless_loop_ends_at_its_time_limit_and_not_much_later() {
     assert_eq!(ended["manifest_line"], package.line_of("time_limit"));
     assert!(ended["restart"].is_null(), "{ended:#}");
     let took: u64 = text(ended, "peak").parse().unwrap();
-    assert!((400..=400 + SLACK_MS).contains(&took), "it took {took} ms: {ended:#}");
+    assert!(
+        (400..=400 + SLACK_MS).contains(&took),
+        "it took {took} ms: {ended:#}"
+    );
     // Its whole life: the start, `init`, and the one call.
     assert!(number(ended, "wall_us") >= 400_000, "{ended:#}");
     // A limit is final: it was not started again.
@@ -98,7 +101,10 @@ fn a_trap_after_the_memory_limit_was_reached_is_out_of_memory() {
     let ended = run.expect_ending(package.plugin(), "out_of_memory");
     assert_eq!(ended["exit"], 20);
     assert_eq!(ended["limit"], "24mb");
-    assert!(["engine", "cgroup"].contains(&text(ended, "layer")), "{ended:#}");
+    assert!(
+        ["engine", "cgroup"].contains(&text(ended, "layer")),
+        "{ended:#}"
+    );
     assert_eq!(ended["manifest_line"], package.line_of("memory_limit"));
     assert!(number(ended, "memory_peak_bytes") <= 24 << 20, "{ended:#}");
     // It got a good part of what it may have: the limit is not something else.
@@ -131,8 +137,14 @@ fn a_trap_ends_the_process_and_is_named() {
         assert_eq!(ended["exit"], 1);
         assert_eq!(ended["layer"], "engine", "{name}");
         assert_eq!(ended["at_hook"], "on_commit_analyzed", "{name}");
-        assert!(ended["limit"].is_null() && ended["peak"].is_null(), "{ended:#}");
-        assert!(run.replies(package.plugin(), "on_commit_analyzed").is_empty());
+        assert!(
+            ended["limit"].is_null() && ended["peak"].is_null(),
+            "{ended:#}"
+        );
+        assert!(
+            run.replies(package.plugin(), "on_commit_analyzed")
+                .is_empty()
+        );
     }
 }
 
@@ -157,9 +169,15 @@ fn a_trapped_plugin_is_started_afresh_a_few_times_and_never_gets_an_event_twice(
 
     run.expect_exit(1);
     let ended = run.of(package.plugin(), "ended");
-    let at: Vec<_> = ended.iter().map(|record| number(record, "at_seq")).collect();
+    let at: Vec<_> = ended
+        .iter()
+        .map(|record| number(record, "at_seq"))
+        .collect();
     assert_eq!(at, [1, 2, 3], "{ended:#?}");
-    let attempts: Vec<_> = ended.iter().map(|r| r["restart"]["attempt"].as_u64()).collect();
+    let attempts: Vec<_> = ended
+        .iter()
+        .map(|r| r["restart"]["attempt"].as_u64())
+        .collect();
     assert_eq!(attempts, [Some(1), Some(2), None]);
     assert_eq!(ended[0]["restart"]["after_ms"], 20);
     assert_eq!(ended[1]["restart"]["after_ms"], 80);
@@ -180,7 +198,10 @@ fn a_plugin_that_says_no_in_init_has_failed_and_gets_no_event() {
     let ended = run.expect_ending(package.plugin(), "failed");
     assert!(text(ended, "detail").contains("no lamp"), "{ended:#}");
     assert_eq!(run.of(package.plugin(), "started").len(), 1);
-    assert!(run.replies(package.plugin(), "on_commit_analyzed").is_empty());
+    assert!(
+        run.replies(package.plugin(), "on_commit_analyzed")
+            .is_empty()
+    );
 }
 
 #[test]
@@ -203,16 +224,17 @@ fn text_of_a_plugin_can_not_fake_a_line_of_the_host() {
     let mut plain = home.plain("gm-broker");
     let repository = Repository::of(1);
 
-    let run = gm_integration_tests::process::run(
-        plain.args(["run", "--repo", repository.text()]),
-        b"",
-    );
+    let run =
+        gm_integration_tests::process::run(plain.args(["run", "--repo", repository.text()]), b"");
 
     run.expect_exit(1);
     let said = format!("{}{}", run.stdout, run.stderr);
     assert!(said.contains("no lamp"), "{said}");
     assert!(!said.contains('\u{1b}'), "{said}");
-    assert!(!said.lines().any(|line| line.starts_with("run ended")), "{said}");
+    assert!(
+        !said.lines().any(|line| line.starts_with("run ended")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -242,7 +264,12 @@ fn a_reply_that_is_no_object_or_too_big_is_answered_with_a_code() {
     run.expect_ending(package.plugin(), "finished");
     let replies = run.replies(package.plugin(), "on_commit_analyzed");
     assert_eq!(replies.len(), 3);
-    assert!(replies.iter().all(|r| r["status"] == "ok" && r["reply"].is_null()), "{replies:#?}");
+    assert!(
+        replies
+            .iter()
+            .all(|r| r["status"] == "ok" && r["reply"].is_null()),
+        "{replies:#?}"
+    );
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! How people steer a run: safe mode, signals, a closed stdout, options, and the
-//! author's one command.
+//! How people steer a run: safe mode, signals, a closed stdout, options.
 
 use gm_integration_tests::kernel::Process;
 use gm_integration_tests::records::{events, number};
@@ -25,10 +24,14 @@ fn safe_mode_starts_no_plugin() {
     let none = home.run(&repository, &["--safe-mode"]);
     let named = home.run(&repository, &["--safe-mode", OBSERVER]);
     let mut command = home.json("gm-broker");
-    command.env("GM_PLUGINS", "disabled").args(["run", "--repo", repository.text()]);
+    command
+        .env("GM_PLUGINS", "disabled")
+        .args(["run", "--repo", repository.text()]);
     let variable = process::run(&mut command, b"");
     let mut command = home.json("gm-broker");
-    command.env("GM_PLUGINS", "enabled").args(["run", "--repo", repository.text()]);
+    command
+        .env("GM_PLUGINS", "enabled")
+        .args(["run", "--repo", repository.text()]);
     let unknown = process::run(&mut command, b"");
 
     for run in [&none, &variable] {
@@ -61,10 +64,14 @@ fn the_first_interrupt_ends_a_run_in_good_order() {
         let home = observed();
         let mut live = home.start_events(&[]);
         live.write_line(EVENT);
-        let _ = live.wait_for("a reply", |record| record["event"] == "reply" && record["seq"] == 1);
+        let _ = live.wait_for("a reply", |record| {
+            record["event"] == "reply" && record["seq"] == 1
+        });
 
         live.signal(signal);
-        let end = live.wait_for("the end of the run", |record| record["event"] == "run_ended");
+        let end = live.wait_for("the end of the run", |record| {
+            record["event"] == "run_ended"
+        });
         let run = live.finish();
 
         run.expect_exit(exit);
@@ -101,7 +108,9 @@ fn fail_fast_stops_at_the_first_bad_ending() {
     live.write_line(EVENT);
 
     // Its stdin stays open: without the option it would wait for more.
-    let _ = live.wait_for("the end of the run", |record| record["event"] == "run_ended");
+    let _ = live.wait_for("the end of the run", |record| {
+        record["event"] == "run_ended"
+    });
     let run = live.finish();
 
     run.expect_exit(1);
@@ -110,27 +119,14 @@ fn fail_fast_stops_at_the_first_bad_ending() {
 }
 
 #[test]
-fn an_author_tries_an_unsigned_package_with_one_command() {
-    let home = Home::without_key();
-    let package = Package::of("observer");
-    let before = package.manifest();
-    let repository = Repository::of(3);
-
-    let tried = home.gm(&["plugin", "try", package.text(), "--repo", repository.text()]);
-
-    tried.expect_exit(0);
-    tried.expect_ending(OBSERVER, "finished");
-    assert_eq!(tried.replies(OBSERVER, "on_commit_analyzed").len(), 3);
-    // The author's package is as it was, and nothing stays loaded.
-    assert_eq!(package.manifest(), before);
-    let listed = home.gm(&["plugin", "list"]);
-    assert!(!listed.stdout.contains(OBSERVER), "{listed:#?}");
-}
-
-#[test]
 fn every_invocation_prints_its_exit_code_as_json() {
     let home = Home::without_key();
-    for words in [&["run", "--no-such-option"][..], &["no-such-verb"], &["run", "--last", "x"], &[]] {
+    for words in [
+        &["run", "--no-such-option"][..],
+        &["no-such-verb"],
+        &["run", "--last", "x"],
+        &[],
+    ] {
         let run = home.broker(words);
         run.expect_exit(2);
         assert_eq!(run.last()["exit"], 2, "{run:#?}");

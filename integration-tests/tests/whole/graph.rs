@@ -26,7 +26,11 @@ fn a_hook_that_fails_leaves_nothing_in_the_graph() {
     failed.expect_exit(1);
     assert!(!after_it.stdout.contains("test:shared"), "{after_it:#?}");
     done.expect_exit(0);
-    let nodes: Vec<_> = after_both.records.iter().filter(|line| line["node"].is_object()).collect();
+    let nodes: Vec<_> = after_both
+        .records
+        .iter()
+        .filter(|line| line["node"].is_object())
+        .collect();
     assert_eq!(nodes.len(), 1, "{after_both:#?}");
     assert_eq!(nodes[0]["node"]["id"], "test:shared");
     assert_eq!(nodes[0]["node"]["writer"], package.plugin());
@@ -57,7 +61,11 @@ fn a_node_belongs_to_the_plugin_that_put_it_first() {
 #[test]
 fn two_runs_of_the_examples_leave_equal_graphs() {
     let home = Home::new();
-    let examples = ["com.example.co-change", "com.example.commit-lint", "com.example.commit-stats"];
+    let examples = [
+        "com.example.co-change",
+        "com.example.commit-lint",
+        "com.example.commit-stats",
+    ];
     for id in examples {
         home.load(&Package::example(id));
     }
@@ -80,8 +88,15 @@ fn two_runs_of_the_examples_leave_equal_graphs() {
     let stats = first.replies("com.example.commit-stats", "shutdown");
     assert_eq!(stats[0]["reply"]["data"]["commits"], 12);
     // log.txt changed with each of the three other files in four commits.
-    let edges: Vec<_> = one.records.iter().filter(|line| line["edge"].is_object()).collect();
-    let mut weights: Vec<_> = edges.iter().map(|line| number(&line["edge"], "weight")).collect();
+    let edges: Vec<_> = one
+        .records
+        .iter()
+        .filter(|line| line["edge"].is_object())
+        .collect();
+    let mut weights: Vec<_> = edges
+        .iter()
+        .map(|line| number(&line["edge"], "weight"))
+        .collect();
     weights.sort_unstable();
     assert_eq!(weights, [4, 4, 4], "{edges:#?}");
 }

@@ -16,7 +16,10 @@ fn observed() -> Home {
 
 fn subjects(run: &Ended) -> Vec<&str> {
     let replies = run.replies(OBSERVER, "on_commit_analyzed");
-    replies.into_iter().map(|reply| text(reply, "subject")).collect()
+    replies
+        .into_iter()
+        .map(|reply| text(reply, "subject"))
+        .collect()
 }
 
 fn event(data: &str) -> String {
@@ -49,7 +52,10 @@ fn every_commit_comes_once_and_after_its_parents() {
         assert_eq!(commit["index"], at + 1);
         assert_eq!(commit["total"], 6);
         for parent in commit["parents"].as_array().unwrap() {
-            assert!(ids[..at].contains(&parent.as_str().unwrap()), "{parent} after {at}");
+            assert!(
+                ids[..at].contains(&parent.as_str().unwrap()),
+                "{parent} after {at}"
+            );
         }
     }
     assert_eq!(commits[5]["merge"], true);
@@ -69,16 +75,25 @@ fn a_commit_is_described_as_git_describes_it() {
     let replies = run.replies(OBSERVER, "on_commit_analyzed");
     let commit = &replies[0]["reply"];
     assert_eq!(commit["message"], "change 2\n\nThe body.\n");
-    assert_eq!(commit["tree"], repository.git(&["rev-parse", "HEAD^{tree}"]));
+    assert_eq!(
+        commit["tree"],
+        repository.git(&["rev-parse", "HEAD^{tree}"])
+    );
     let ann = json!({"name": "Ann Author", "email": "ann@test.example",
                      "time": 1_700_000_120, "offset": 60});
     assert_eq!(commit["author"], ann);
     assert_eq!(commit["files_total"], 2);
     let files = commit["files"].as_array().unwrap();
     assert_eq!(files[0]["path"], "log.txt");
-    assert_eq!((&files[0]["status"], &files[0]["added"]), (&json!("M"), &json!(1)));
+    assert_eq!(
+        (&files[0]["status"], &files[0]["added"]),
+        (&json!("M"), &json!(1))
+    );
     assert_eq!(files[1]["path"], "src/2.txt");
-    assert_eq!((&files[1]["status"], &files[1]["deleted"]), (&json!("A"), &json!(0)));
+    assert_eq!(
+        (&files[1]["status"], &files[1]["deleted"]),
+        (&json!("A"), &json!(0))
+    );
 }
 
 #[test]
@@ -98,7 +113,10 @@ fn a_run_begins_and_ends_with_records_of_its_own() {
     let end = run.last();
     assert_eq!(end["event"], "run_ended");
     assert_eq!(end["plugins"], json!({"finished": 1}));
-    assert_eq!((&end["exit"], &end["interrupted"]), (&json!(0), &json!(false)));
+    assert_eq!(
+        (&end["exit"], &end["interrupted"]),
+        (&json!(0), &json!(false))
+    );
     for record in &run.records {
         assert_eq!(record["schema"], "gm.run/1");
         let at = text(record, "at");
@@ -106,9 +124,15 @@ fn a_run_begins_and_ends_with_records_of_its_own() {
     }
     // The same records lie in the home.
     let kept = std::fs::read_to_string(home.path().join("logs/broker.jsonl")).unwrap();
-    let kept: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kept: Vec<Value> = kept
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let instance = text(begun[0], "instance");
-    let first = kept.iter().position(|record| record["instance"] == instance).unwrap();
+    let first = kept
+        .iter()
+        .position(|record| record["instance"] == instance)
+        .unwrap();
     assert_eq!(kept[first..], run.records[..]);
 }
 
@@ -131,7 +155,8 @@ fn a_range_and_the_last_ones_are_those_of_git() {
 fn events_of_a_file_are_handed_on_as_they_are() {
     let home = observed();
     let file = home.beside("events.jsonl");
-    let lines = event("{\"n\":1}") + "\n" + &event("{\"text\":\"a\\u0000b\",\"deep\":{\"x\":[1,2]}}");
+    let lines =
+        event("{\"n\":1}") + "\n" + &event("{\"text\":\"a\\u0000b\",\"deep\":{\"x\":[1,2]}}");
     std::fs::write(&file, lines).unwrap();
 
     let run = home.broker(&["run", "--events", path_text(&file)]);
@@ -139,14 +164,25 @@ fn events_of_a_file_are_handed_on_as_they_are() {
     run.expect_exit(0);
     let replies = run.replies(OBSERVER, "on_commit_analyzed");
     let seen: Vec<&Value> = replies.iter().map(|reply| &reply["reply"]).collect();
-    assert_eq!(seen, [&json!({"n": 1}), &json!({"text": "a\0b", "deep": {"x": [1, 2]}})]);
+    assert_eq!(
+        seen,
+        [
+            &json!({"n": 1}),
+            &json!({"text": "a\0b", "deep": {"x": [1, 2]}})
+        ]
+    );
     assert_eq!(number(run.last(), "events"), 2);
 }
 
 #[test]
 fn a_bad_line_of_events_ends_the_run_after_those_before_it() {
     let home = observed();
-    for bad in ["{\"hook\":\"on_commit_analyzed\"}", "[]", "{", "{\"hook\":\"init\",\"data\":{}}"] {
+    for bad in [
+        "{\"hook\":\"on_commit_analyzed\"}",
+        "[]",
+        "{",
+        "{\"hook\":\"init\",\"data\":{}}",
+    ] {
         let lines = event("{\"n\":1}") + bad + "\n" + &event("{\"n\":2}");
 
         let run = home.run_events(&lines, &[]);
@@ -154,7 +190,10 @@ fn a_bad_line_of_events_ends_the_run_after_those_before_it() {
         run.expect_exit(2);
         let refused = run.refused();
         assert_eq!(refused["code"], "source/bad-event", "{refused:#}");
-        assert!(text(refused, "detail").contains('2'), "no line in {refused:#}");
+        assert!(
+            text(refused, "detail").contains('2'),
+            "no line in {refused:#}"
+        );
         let replies = run.replies(OBSERVER, "on_commit_analyzed");
         assert_eq!(replies.len(), 1, "after {bad}");
         run.expect_ending(OBSERVER, "finished");
@@ -171,7 +210,10 @@ fn replies_and_logs_are_printed_as_asked() {
     let usual = home.run(&repository, &[]);
     let other = home.run(&repository, &["--no-replies", "--logs"]);
 
-    assert_eq!(usual.replies(package.plugin(), "on_commit_analyzed").len(), 2);
+    assert_eq!(
+        usual.replies(package.plugin(), "on_commit_analyzed").len(),
+        2
+    );
     assert!(events(&usual.records, "log").is_empty());
     assert!(events(&other.records, "reply").is_empty());
     assert_eq!(events(&other.records, "log").len(), 2);
@@ -198,7 +240,10 @@ fn a_setting_outside_the_manifests_list_is_denied_and_the_line_is_named() {
     assert_eq!(denied["what"], "other.secret");
     assert_eq!(denied["seq"], 1);
     let lines = [package.line_of("config = "), package.line_of("host_api")];
-    assert!(lines.iter().any(|line| denied["manifest_line"] == *line), "{denied:#}");
+    assert!(
+        lines.iter().any(|line| denied["manifest_line"] == *line),
+        "{denied:#}"
+    );
     assert!(!run.stdout.contains("hush"));
 }
 
@@ -212,6 +257,9 @@ fn people_get_reports_on_stdout_and_the_rest_on_stderr() {
     let run = gm_integration_tests::process::run(&mut command, b"");
 
     run.expect_exit(0);
-    assert!(run.stdout.contains(OBSERVER) && run.stdout.contains("2 events"), "{run:#?}");
+    assert!(
+        run.stdout.contains(OBSERVER) && run.stdout.contains("2 events"),
+        "{run:#?}"
+    );
     assert!(!run.stdout.contains('{'), "{run:#?}");
 }

@@ -64,11 +64,24 @@ fn nothing_of_a_repositorys_configuration_is_run() {
     let program = home.beside("program");
     let script = format!("#!/bin/sh\ntouch '{}'\ncat\n", path_text(&trace));
     std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    for key in ["core.fsmonitor", "diff.external", "filter.x.clean", "core.pager"] {
+    std::fs::set_permissions(
+        &program,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    for key in [
+        "core.fsmonitor",
+        "diff.external",
+        "filter.x.clean",
+        "core.pager",
+    ] {
         let _ = repository.git(&["config", key, path_text(&program)]);
     }
-    std::fs::write(repository.path().join(".git/info/attributes"), "* filter=x diff=x\n").unwrap();
+    std::fs::write(
+        repository.path().join(".git/info/attributes"),
+        "* filter=x diff=x\n",
+    )
+    .unwrap();
 
     let run = home.run(&repository, &[]);
 
@@ -84,7 +97,10 @@ fn a_repository_of_another_owner_is_refused_unless_it_is_named() {
     }
     let home = observed();
     let repository = Repository::of(1);
-    for path in [repository.path().to_path_buf(), repository.path().join(".git")] {
+    for path in [
+        repository.path().to_path_buf(),
+        repository.path().join(".git"),
+    ] {
         std::os::unix::fs::chown(path, Some(12_345), Some(12_345)).unwrap();
     }
 

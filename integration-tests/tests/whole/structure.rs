@@ -16,8 +16,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gm-policy", &["gm-manifest", "gm-protocol"]),
     ("gm-sandbox-runner", &["gm-protocol"]),
     ("gm-plugin", &[]),
-    ("gm-broker", &["gm-manifest", "gm-policy", "gm-protocol", "mind-gpg"]),
-    ("gm-integration-tests", &["gm-broker", "gm-manifest", "gm-policy"]),
+    (
+        "gm-broker",
+        &["gm-manifest", "gm-policy", "gm-protocol", "mind-gpg"],
+    ),
+    (
+        "gm-integration-tests",
+        &["gm-broker", "gm-manifest", "gm-policy"],
+    ),
 ];
 
 /// Heavy dependencies and the only crates of the project that may name them.
@@ -25,7 +31,10 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("sequoia-openpgp", &["mind-gpg"]),
     ("seccompiler", &["gm-policy"]),
     ("bincode", &["gm-protocol"]),
-    ("ipc-channel", &["gm-broker", "gm-protocol", "gm-sandbox-runner"]),
+    (
+        "ipc-channel",
+        &["gm-broker", "gm-protocol", "gm-sandbox-runner"],
+    ),
     ("wasmer", &["gm-sandbox-runner"]),
     ("wasmer-compiler", &["gm-sandbox-runner"]),
     ("wasmer-types", &["gm-sandbox-runner"]),
@@ -48,7 +57,11 @@ const ENGINE: &[u8] = b"wasmer_vm";
 fn metadata() -> Metadata {
     let manifest = project().join("Cargo.toml");
     let options = ["--offline".to_owned(), "--locked".to_owned()];
-    MetadataCommand::new().manifest_path(manifest).other_options(options).exec().unwrap()
+    MetadataCommand::new()
+        .manifest_path(manifest)
+        .other_options(options)
+        .exec()
+        .unwrap()
 }
 
 /// Each crate of the workspace and what it names, for its product or all of it.
@@ -56,8 +69,14 @@ fn named(kinds: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
     let metadata = metadata();
     let packages = metadata.workspace_packages().into_iter();
     let named = packages.map(|package| {
-        let used = package.dependencies.iter().filter(|used| kinds.contains(&used.kind));
-        (package.name.to_string(), used.map(|used| used.name.clone()).collect())
+        let used = package
+            .dependencies
+            .iter()
+            .filter(|used| kinds.contains(&used.kind));
+        (
+            package.name.to_string(),
+            used.map(|used| used.name.clone()).collect(),
+        )
     });
     named.collect()
 }
@@ -68,10 +87,27 @@ fn tree(words: &[&str]) -> BTreeSet<String> {
     for variable in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
         cargo.envs(std::env::var_os(variable).map(|value| (variable, value)));
     }
-    cargo.args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"]);
-    let listed = run(cargo.args(["--target", "x86_64-unknown-linux-gnu"]).args(words), b"");
+    cargo.args([
+        "tree",
+        "--offline",
+        "--locked",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ]);
+    let listed = run(
+        cargo
+            .args(["--target", "x86_64-unknown-linux-gnu"])
+            .args(words),
+        b"",
+    );
     listed.expect_exit(0);
-    listed.stdout.lines().filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
+    listed
+        .stdout
+        .lines()
+        .filter_map(|line| Some(line.split(' ').next()?.to_owned()))
+        .collect()
 }
 
 fn holds(bytes: &[u8], text: &[u8]) -> bool {
@@ -82,9 +118,14 @@ fn holds(bytes: &[u8], text: &[u8]) -> bool {
 fn a_crate_uses_only_the_crates_below_it() {
     let named = named(&[DependencyKind::Normal, DependencyKind::Build]);
     let own: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(named.keys().map(String::as_str).collect::<BTreeSet<_>>(), own);
+    assert_eq!(
+        named.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        own
+    );
     for (name, may) in ARROWS {
-        let used = named[*name].iter().filter(|used| own.contains(used.as_str()));
+        let used = named[*name]
+            .iter()
+            .filter(|used| own.contains(used.as_str()));
         let beyond: Vec<_> = used.filter(|used| !may.contains(&used.as_str())).collect();
         assert!(beyond.is_empty(), "{name} must not use {beyond:?}");
     }
@@ -102,13 +143,29 @@ fn a_heavy_dependency_stays_where_it_belongs() {
 
 #[test]
 fn wasm_runner_is_linked_without_a_compiler() {
-    let runner = ["-p", "gm-sandbox-runner", "--no-default-features", "--features", "wasm"];
+    let runner = [
+        "-p",
+        "gm-sandbox-runner",
+        "--no-default-features",
+        "--features",
+        "wasm",
+    ];
     let linked = tree(&runner);
     assert!(linked.contains("wasmer"), "{linked:?}");
-    let compilers: Vec<_> = linked.iter().filter(|name| name.contains("cranelift")).collect();
+    let compilers: Vec<_> = linked
+        .iter()
+        .filter(|name| name.contains("cranelift"))
+        .collect();
     assert!(compilers.is_empty(), "{compilers:?}");
     // What decides about trust or writes filters is not in there either.
-    for other in ["sequoia-openpgp", "seccompiler", "toml", "ipc-channel", "gix", "rusqlite"] {
+    for other in [
+        "sequoia-openpgp",
+        "seccompiler",
+        "toml",
+        "ipc-channel",
+        "gix",
+        "rusqlite",
+    ] {
         assert!(!linked.contains(other), "gm-run-wasm links {other}");
     }
 }
@@ -127,7 +184,10 @@ fn broker_is_linked_without_an_engine() {
 #[test]
 fn code_generator_is_in_the_compiler_alone() {
     let holds_it = |name: &str| holds(&std::fs::read(binary(name)).unwrap(), CODE_GENERATOR);
-    assert!(holds_it("gm-compile-wasm"), "the search would find nothing anywhere");
+    assert!(
+        holds_it("gm-compile-wasm"),
+        "the search would find nothing anywhere"
+    );
     for name in ["gm-run-wasm", "gm-launcher", "gm-broker", "gm"] {
         assert!(!holds_it(name), "{name} holds the code generator");
     }
@@ -136,7 +196,10 @@ fn code_generator_is_in_the_compiler_alone() {
 #[test]
 fn engine_is_in_the_engine_binaries_alone() {
     let holds_it = |name: &str| holds(&std::fs::read(binary(name)).unwrap(), ENGINE);
-    assert!(holds_it("gm-run-wasm"), "the search would find nothing anywhere");
+    assert!(
+        holds_it("gm-run-wasm"),
+        "the search would find nothing anywhere"
+    );
     for name in ["gm-launcher", "gm-broker", "gm"] {
         assert!(!holds_it(name), "{name} holds the engine");
     }
@@ -157,8 +220,14 @@ impl Elf {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let table = usize::from_le_bytes(bytes[32..40].try_into().unwrap());
         let (size, count) = (usize::from(half(54)), usize::from(half(56)));
-        let segments = (0..count).map(|number| word(table + number * size)).collect();
-        Self { kind: half(16), machine: half(18), segments }
+        let segments = (0..count)
+            .map(|number| word(table + number * size))
+            .collect();
+        Self {
+            kind: half(16),
+            machine: half(18),
+            segments,
+        }
     }
 }
 
@@ -172,10 +241,17 @@ fn engines_and_launcher_need_no_interpreter_and_lie_anywhere() {
         let elf = Elf::read(&binary(name));
         assert_eq!(elf.machine, EM_X86_64, "{name}");
         assert_eq!(elf.kind, ET_DYN, "{name} is not position-independent");
-        assert!(!elf.segments.contains(&PT_INTERP), "{name} names an interpreter");
+        assert!(
+            !elf.segments.contains(&PT_INTERP),
+            "{name} names an interpreter"
+        );
     }
     // The same reading of a binary that has one.
-    assert!(Elf::read(&binary("gm-broker")).segments.contains(&PT_INTERP));
+    assert!(
+        Elf::read(&binary("gm-broker"))
+            .segments
+            .contains(&PT_INTERP)
+    );
 }
 
 /// Every file of the project, but what is built and what git keeps for itself.
@@ -196,13 +272,23 @@ fn files(of: &Path, to: &mut Vec<PathBuf>) {
 fn no_file_of_the_project_is_a_private_key() {
     let mut all = Vec::new();
     files(&project(), &mut all);
-    assert!(all.iter().any(|path| path.ends_with("integration-tests/tests/structure.rs")));
+    assert!(
+        all.iter()
+            .any(|path| path.ends_with("integration-tests/tests/whole/structure.rs"))
+    );
     let words = concat!("PRIVATE", " KEY");
     for path in all {
-        let ending = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+        let ending = path
+            .extension()
+            .and_then(std::ffi::OsStr::to_str)
+            .unwrap_or_default();
         let key = ["pgp", "gpg", "key", "asc", "pem"].contains(&ending);
         assert!(!key, "{} looks like a key", path.display());
         let bytes = std::fs::read(&path).unwrap();
-        assert!(!holds(&bytes, words.as_bytes()), "{} holds a key", path.display());
+        assert!(
+            !holds(&bytes, words.as_bytes()),
+            "{} holds a key",
+            path.display()
+        );
     }
 }

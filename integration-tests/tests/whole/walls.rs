@@ -35,7 +35,9 @@ impl Stage {
     fn new() -> Self {
         let home = Home::new();
         let limits = |package: Package| {
-            package.permission("memory_limit", "\"48mb\"").permission("cpu_limit", "\"50%\"")
+            package
+                .permission("memory_limit", "\"48mb\"")
+                .permission("cpu_limit", "\"50%\"")
         };
         home.load(&limits(Package::of("observer")));
         home.load(&limits(Package::of("observer").id(OTHER)));
@@ -43,7 +45,12 @@ impl Stage {
         live.write_line(r#"{"hook":"on_commit_analyzed","data":{"n":1}}"#);
         let one = hosted(&mut live, ONE);
         let other = hosted(&mut live, OTHER);
-        Self { one, other, live, home }
+        Self {
+            one,
+            other,
+            live,
+            home,
+        }
     }
 
     /// Lines of `policy show` of this kind.
@@ -57,8 +64,12 @@ impl Stage {
 
 fn hosted(live: &mut Live, id: &str) -> Hosted {
     let of = |record: &Value, event: &str| record["event"] == event && record["plugin"] == id;
-    let started = live.wait_for(&format!("the start of {id}"), |record| of(record, "started"));
-    live.wait_for(&format!("a reply of {id}"), |record| of(record, "reply") && record["seq"] == 1);
+    let started = live.wait_for(&format!("the start of {id}"), |record| {
+        of(record, "started")
+    });
+    live.wait_for(&format!("a reply of {id}"), |record| {
+        of(record, "reply") && record["seq"] == 1
+    });
     let pid = u32::try_from(number(&started, "pid")).unwrap();
     let process = Process::find(pid).unwrap();
     Hosted { started, process }
@@ -69,7 +80,9 @@ fn own() -> Process {
 }
 
 fn numbers(text: &str) -> Vec<u64> {
-    text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+    text.split_whitespace()
+        .map(|word| word.parse().unwrap())
+        .collect()
 }
 
 #[test]
@@ -77,7 +90,10 @@ fn all_four_filters_are_loaded_and_are_those_that_policy_dump_prints() {
     let stage = Stage::new();
     let Hosted { started, process } = &stage.one;
     let layers = stage.home.policy("dump", ONE);
-    let layers: Vec<_> = layers.iter().filter(|line| line["kind"] == "layer").collect();
+    let layers: Vec<_> = layers
+        .iter()
+        .filter(|line| line["kind"] == "layer")
+        .collect();
 
     let loaded = numbers(&process.status("Seccomp_filters"))[0];
     let before = numbers(&own().status("Seccomp_filters"))[0];
@@ -90,7 +106,12 @@ fn all_four_filters_are_loaded_and_are_those_that_policy_dump_prints() {
     let said: Vec<_> = layers.iter().map(|layer| layer["digest"].clone()).collect();
     assert_eq!(started["layers"], Value::Array(said));
     for layer in layers {
-        assert_eq!(text(layer, "digest"), digest(&layer["program"]), "{}", layer["name"]);
+        assert_eq!(
+            text(layer, "digest"),
+            digest(&layer["program"]),
+            "{}",
+            layer["name"]
+        );
     }
 }
 
@@ -101,7 +122,10 @@ fn digest(program: &Value) -> String {
     for instruction in program.as_array().unwrap() {
         let field = |at: usize| u32::try_from(instruction[at].as_u64().unwrap()).unwrap();
         bytes.extend(u16::try_from(field(0)).unwrap().to_le_bytes());
-        bytes.extend([u8::try_from(field(1)).unwrap(), u8::try_from(field(2)).unwrap()]);
+        bytes.extend([
+            u8::try_from(field(1)).unwrap(),
+            u8::try_from(field(2)).unwrap(),
+        ]);
         bytes.extend(field(3).to_le_bytes());
     }
     let hash = Sha256::digest(&bytes);
@@ -118,7 +142,12 @@ fn running_code_may_make_no_more_calls_than_its_ceiling() {
     assert_eq!(seccomp["ceiling"], plan["ceiling"]);
     assert_eq!(number(plan, "ceiling"), 6);
     assert!(number(plan, "running_calls") <= 6, "{plan:#}");
-    assert!(stage.policy("proof").iter().all(|proof| proof["equal"] == true));
+    assert!(
+        stage
+            .policy("proof")
+            .iter()
+            .all(|proof| proof["equal"] == true)
+    );
 }
 
 #[test]
@@ -206,12 +235,17 @@ fn descriptors_are_exactly_those_of_the_plan() {
     let open = process.descriptors();
 
     let whats = ["null", "null", "null", "link"];
-    let listed: Vec<_> = (0..4).map(|fd| serde_json::json!({"fd": fd, "what": whats[fd]})).collect();
+    let listed: Vec<_> = (0..4)
+        .map(|fd| serde_json::json!({"fd": fd, "what": whats[fd]}))
+        .collect();
     assert_eq!(started["fds"], Value::Array(listed));
     let mut planned = stage.policy("fd");
     planned.retain(|line| line["until"] == "end");
     let planned: Vec<_> = planned.iter().map(|line| number(line, "fd")).collect();
-    assert_eq!(open.keys().map(|fd| u64::from(*fd)).collect::<Vec<_>>(), planned);
+    assert_eq!(
+        open.keys().map(|fd| u64::from(*fd)).collect::<Vec<_>>(),
+        planned
+    );
     assert_eq!(planned, [0, 1, 2, 3]);
     for fd in 0..3 {
         assert_eq!(open[&fd], "/dev/null", "descriptor {fd}");
@@ -228,7 +262,9 @@ fn mounts_are_exactly_those_of_the_plan_and_nothing_can_be_written() {
     let planned = stage.policy("mount");
     let there: Vec<_> = mounts.iter().map(|mount| mount.target.as_str()).collect();
     // What is no mount point but a file of the root has no line of its own.
-    let points = planned.iter().filter(|line| line["type"] == "tmpfs" || line["type"] == "bind");
+    let points = planned
+        .iter()
+        .filter(|line| line["type"] == "tmpfs" || line["type"] == "bind");
     let points: Vec<_> = points.map(|line| text(line, "target")).collect();
     assert_eq!(there, points, "{planned:#?}");
     assert_eq!(there, ["/"]);
@@ -238,7 +274,9 @@ fn mounts_are_exactly_those_of_the_plan_and_nothing_can_be_written() {
     }
     // The root is nothing of the host, and no /proc or /sys is in it.
     let root = format!("/proc/{}/root", stage.one.process.pid);
-    let names = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     let names: BTreeSet<_> = names.map(|name| name.into_string().unwrap()).collect();
     for host in ["proc", "sys", "etc", "home", "root", "tmp", "run"] {
         assert!(!names.contains(host), "/{host} is in {names:?}");
@@ -251,7 +289,9 @@ fn resource_limits_are_low_and_hard() {
     let limits = stage.one.process.file("limits");
     let row = |name: &str| {
         let line = limits.lines().find_map(|line| line.strip_prefix(name));
-        let words = line.unwrap_or_else(|| panic!("no {name} in\n{limits}")).split_whitespace();
+        let words = line
+            .unwrap_or_else(|| panic!("no {name} in\n{limits}"))
+            .split_whitespace();
         words.take(2).map(str::to_owned).collect::<Vec<_>>()
     };
     for (name, most) in [
@@ -280,7 +320,10 @@ fn a_plugin_sees_nothing_of_the_brokers_environment() {
     let stage = Stage::new();
     assert_eq!(stage.one.process.file("environ"), "");
     let words = stage.one.process.file("cmdline");
-    assert!(!words.contains("gm-test-"), "a path of the host in {words:?}");
+    assert!(
+        !words.contains("gm-test-"),
+        "a path of the host in {words:?}"
+    );
     assert!(!words.contains(ONE), "{words:?}");
 }
 
@@ -292,17 +335,28 @@ fn what_started_says_is_the_level_that_was_asked_for() {
         assert_eq!(started["level"], level);
         assert_eq!(started["partially_enforced"], level != "L4");
         assert_eq!(started["key"], stage.home.fingerprint());
-        assert!(started["landlock"]["abi"].as_u64().unwrap() >= 1, "{started:#}");
+        assert!(
+            started["landlock"]["abi"].as_u64().unwrap() >= 1,
+            "{started:#}"
+        );
         assert_eq!(started["granted"], serde_json::json!([]));
     }
     let landlock = stage.policy("landlock");
-    let rules = landlock.iter().filter(|line| line["path"].is_string()).count();
+    let rules = landlock
+        .iter()
+        .filter(|line| line["path"].is_string())
+        .count();
     assert_eq!(stage.one.started["landlock"]["rules"], rules);
 }
 
 #[test]
 fn walled_plugins_that_were_looked_at_finish_in_good_order() {
-    let Stage { live, one, other, home } = Stage::new();
+    let Stage {
+        live,
+        one,
+        other,
+        home,
+    } = Stage::new();
     let run = live.finish();
     run.expect_exit(0);
     run.expect_ending(ONE, "finished");

@@ -13,7 +13,11 @@ fn expect_refused_at_load(home: &Home, package: &Package, exit: i32, code: &str)
     let refused = load.expect_refused(exit, code);
     let named = refused["plugin"].is_null() || refused["plugin"] == package.plugin();
     assert!(named, "{refused:#}");
-    let installed = home.path().join("plugins").join(package.plugin()).join("current");
+    let installed = home
+        .path()
+        .join("plugins")
+        .join(package.plugin())
+        .join("current");
     assert!(!installed.exists(), "{} is there", installed.display());
     expect_nothing_runs(home);
     load
@@ -85,12 +89,16 @@ fn a_key_that_nobody_trusts_is_refused_and_named() {
     let stranger = home.make_key("stranger");
     let package = Package::of("observer");
     let secret = home.secret("stranger");
-    home.gm(&["gpg", "sign", package.text(), "--key", text(&secret)]).expect_exit(0);
+    home.gm(&["gpg", "sign", package.text(), "--key", text(&secret)])
+        .expect_exit(0);
 
     let load = expect_refused_at_load(&home, &package, 12, "key/unknown-signer");
 
     let said = load.refused()["detail"].as_str().unwrap();
-    assert!(said.contains(&stranger), "the full fingerprint is not in {said:?}");
+    assert!(
+        said.contains(&stranger),
+        "the full fingerprint is not in {said:?}"
+    );
 }
 
 #[test]
@@ -112,7 +120,8 @@ fn an_id_stays_with_the_key_that_it_came_with() {
     home.trust("second", &second, &["com.test.observer"]);
     let package = Package::of("observer").version("1.1.0");
     let secret = home.secret("second");
-    home.gm(&["gpg", "sign", package.text(), "--key", text(&secret)]).expect_exit(0);
+    home.gm(&["gpg", "sign", package.text(), "--key", text(&secret)])
+        .expect_exit(0);
 
     let load = home.try_load(&package);
 
@@ -125,7 +134,8 @@ fn an_older_version_than_one_seen_before_is_refused() {
     home.load(&Package::of("observer").version("1.2.0"));
     let package = Package::of("observer").version("1.1.9");
     home.sign(&package);
-    home.try_load(&package).expect_refused(13, "identity/version-rollback");
+    home.try_load(&package)
+        .expect_refused(13, "identity/version-rollback");
 }
 
 #[test]
@@ -144,7 +154,9 @@ fn a_word_changed_in_the_manifest_after_signing_is_refused() {
     let package = Package::of("observer");
     home.sign(&package);
     // Still a valid manifest, so that nothing but the signature can object.
-    let changed = package.manifest().replace("A test's plugin", "A fest's plugin");
+    let changed = package
+        .manifest()
+        .replace("A test's plugin", "A fest's plugin");
     std::fs::write(package.file("plugin.manifest.toml"), changed).unwrap();
     expect_refused_at_load(&home, &package, 11, "signature/bad-signature");
 }
@@ -170,7 +182,10 @@ fn a_link_in_a_package_is_not_followed() {
     let load = home.try_load(&package);
     load.expect_exit(14);
     let code = load.refused()["code"].as_str().unwrap();
-    assert!(["artifact/unsafe-path", "artifact/not-regular"].contains(&code), "{code}");
+    assert!(
+        ["artifact/unsafe-path", "artifact/not-regular"].contains(&code),
+        "{code}"
+    );
 }
 
 #[test]
@@ -261,7 +276,10 @@ fn an_import_that_the_manifest_does_not_ask_for_is_refused_with_the_line_to_add(
     home.sign(&package);
     let load = expect_refused_at_load(&home, &package, 17, "policy/import-not-granted");
     let said = load.refused()["detail"].as_str().unwrap();
-    assert!(said.contains("node_put") && said.contains("nodes:write"), "{said}");
+    assert!(
+        said.contains("node_put") && said.contains("nodes:write"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -291,7 +309,8 @@ fn a_memory_limit_below_what_the_code_needs_is_refused_with_the_number() {
     // 8 MiB of data: the compiled code is more than the engine's reserve leaves.
     let data = "x".repeat(8 << 20);
     let module = wat_of_data(&data);
-    let package = Package::with_code("com.test.large", &module).permission("memory_limit", "\"16mb\"");
+    let package =
+        Package::with_code("com.test.large", &module).permission("memory_limit", "\"16mb\"");
     home.sign(&package);
     let load = expect_refused_at_load(&home, &package, 17, "policy/limit-too-small");
     let said = load.refused()["detail"].as_str().unwrap();
@@ -321,7 +340,8 @@ fn a_plugin_that_is_not_loaded_can_not_be_run() {
 fn a_disabled_plugin_is_not_run_and_says_so_when_it_is_named() {
     let home = Home::new();
     home.load(&Package::of("observer"));
-    home.gm(&["plugin", "disable", "com.test.observer"]).expect_exit(0);
+    home.gm(&["plugin", "disable", "com.test.observer"])
+        .expect_exit(0);
     expect_nothing_runs(&home);
     let run = home.run(&Repository::of(1), &["com.test.observer"]);
     run.expect_refused(17, "policy/disabled");
@@ -332,7 +352,8 @@ fn a_disabled_plugin_is_not_run_and_says_so_when_it_is_named() {
 fn a_revoked_id_never_runs_again() {
     let home = Home::new();
     home.load(&Package::of("observer"));
-    home.gm(&["plugin", "revoke", "com.test.observer"]).expect_exit(0);
+    home.gm(&["plugin", "revoke", "com.test.observer"])
+        .expect_exit(0);
     let run = home.run(&Repository::of(1), &["com.test.observer"]);
     run.expect_refused(16, "revoked/local");
     run.expect_nothing_started();

@@ -47,7 +47,13 @@ impl Scene {
         let named = |process: &Process| process.status("Name") == "gm-launcher";
         let launcher = broker.descendants().into_iter().find(named).unwrap();
         assert!(groups.iter().all(|group| group.is_dir()), "{groups:?}");
-        Self { live, home, launcher, plugins, groups }
+        Self {
+            live,
+            home,
+            launcher,
+            plugins,
+            groups,
+        }
     }
 
     /// Fails if a process or a group of the run is left after [`SOON`].
@@ -57,9 +63,19 @@ impl Scene {
             let all = self.plugins.iter().chain([&self.launcher]);
             all.filter(|process| process.lives()).collect::<Vec<_>>()
         };
-        let groups = || self.groups.iter().filter(|group| group.exists()).collect::<Vec<_>>();
+        let groups = || {
+            self.groups
+                .iter()
+                .filter(|group| group.exists())
+                .collect::<Vec<_>>()
+        };
         let gone = within(SOON, || processes().is_empty() && groups().is_empty());
-        assert!(gone, "left after {SOON:?}: {:?}, {:?}", processes(), groups());
+        assert!(
+            gone,
+            "left after {SOON:?}: {:?}, {:?}",
+            processes(),
+            groups()
+        );
     }
 }
 
@@ -72,7 +88,11 @@ fn groups_of(started: &Value) -> Vec<PathBuf> {
             let group = group_directory(controller, path);
             let instance = group.ancestors().nth(2).unwrap().to_path_buf();
             assert!(
-                instance.file_name().unwrap().to_string_lossy().starts_with("gm-"),
+                instance
+                    .file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("gm-"),
                 "{}",
                 instance.display()
             );
@@ -149,7 +169,13 @@ fn two_runs_share_one_home() {
     }
     let first = Scene::new();
     let second = first.home.start_events(&[]);
-    let Scene { live, home, plugins, launcher, groups } = first;
+    let Scene {
+        live,
+        home,
+        plugins,
+        launcher,
+        groups,
+    } = first;
     let second = Scene::of(home, second);
     // The second one's start swept nothing of the first.
     assert!(plugins.iter().all(|plugin| plugin.lives()) && launcher.lives());
@@ -169,9 +195,18 @@ fn an_orderly_run_leaves_nothing_either() {
     }
     let mut scene = Scene::new();
     scene.live.close_stdin();
-    let _ = scene.live.wait_for("the end of the run", |record| record["event"] == "run_ended");
+    let _ = scene.live.wait_for("the end of the run", |record| {
+        record["event"] == "run_ended"
+    });
     scene.expect_nothing_left();
-    let left = std::fs::read_dir(scene.home.path().join("state/run")).unwrap().count();
-    let gone = || std::fs::read_dir(scene.home.path().join("state/run")).unwrap().count() == 0;
+    let left = std::fs::read_dir(scene.home.path().join("state/run"))
+        .unwrap()
+        .count();
+    let gone = || {
+        std::fs::read_dir(scene.home.path().join("state/run"))
+            .unwrap()
+            .count()
+            == 0
+    };
     assert!(within(SOON, gone), "{left} instances are left in state/run");
 }
