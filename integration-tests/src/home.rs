@@ -18,6 +18,7 @@ pub const NAMESPACE: &str = "com.test.*";
 /// A home, 0700, with the machine's level in its `broker.toml`. Gone when dropped.
 pub struct Home {
     dir: TempDir,
+    binaries: PathBuf,
     fingerprint: String,
 }
 
@@ -42,11 +43,19 @@ impl Home {
     pub fn without_key() -> Self {
         let home = Self {
             dir: private_directory(),
+            binaries: binaries(),
             fingerprint: String::new(),
         };
         private(&home.path());
         home.configure("");
         home
+    }
+
+    /// The same home, used with the binaries of another directory.
+    #[must_use]
+    pub fn with_binaries(mut self, directory: &Path) -> Self {
+        directory.clone_into(&mut self.binaries);
+        self
     }
 
     /// Its directory.
@@ -212,7 +221,7 @@ impl Home {
     /// A binary of the product on this home, for people.
     #[must_use]
     pub fn plain(&self, name: &str) -> Command {
-        let mut command = command(binary(name), self.dir.path());
+        let mut command = command(self.binaries.join(name), self.dir.path());
         command.arg("--home").arg(self.path());
         command
     }
@@ -235,6 +244,7 @@ pub fn level() -> &'static str {
     LEVEL.get_or_init(|| {
         let home = Home {
             dir: private_directory(),
+            binaries: binaries(),
             fingerprint: String::new(),
         };
         private(&home.path());
@@ -246,6 +256,11 @@ pub fn level() -> &'static str {
             .unwrap_or_else(|| panic!("this machine gives no level: {run:#?}"))
             .to_owned()
     })
+}
+
+/// Where scripts/set-up leaves the binaries.
+fn binaries() -> PathBuf {
+    binary("gm-broker").with_file_name("")
 }
 
 /// A path of a test, which is text.

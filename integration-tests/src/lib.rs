@@ -16,6 +16,7 @@
 pub mod home;
 pub mod kernel;
 pub mod package;
+pub mod peer;
 pub mod process;
 pub mod records;
 pub mod repository;

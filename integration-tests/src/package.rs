@@ -15,6 +15,7 @@ pub struct Package {
     version: String,
     kind: String,
     api: String,
+    files: Vec<String>,
     permissions: Vec<(String, String)>,
 }
 
@@ -45,6 +46,7 @@ impl Package {
             version: "1.0.0".to_owned(),
             kind: "wasm".to_owned(),
             api: "2.0".to_owned(),
+            files: Vec::new(),
             permissions: Vec::new(),
         };
         std::fs::write(package.file("plugin.wasm"), code).unwrap();
@@ -113,6 +115,17 @@ impl Package {
     #[must_use]
     pub fn kind(mut self, kind: &str) -> Self {
         kind.clone_into(&mut self.kind);
+        self.write()
+    }
+
+    /// One more file of the package.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    #[must_use]
+    pub fn asset(mut self, name: &str, bytes: &[u8]) -> Self {
+        std::fs::write(self.file(name), bytes).unwrap();
+        self.files.push(name.to_owned());
         self.write()
     }
 
@@ -190,9 +203,11 @@ impl Package {
              api_version = \"{api}\"\n\
              kind = \"{kind}\"\n\
              entrypoint = \"plugin.wasm\"\n\
+             files = {:?}\n\
              hooks = [\"on_commit_analyzed\"]\n\
              \n\
-             [permissions]\n"
+             [permissions]\n",
+            self.files
         );
         for (key, value) in &self.permissions {
             let _ = writeln!(text, "{key} = {value}");

@@ -12,6 +12,8 @@ mod graph;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod run;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
-use gm_integration_tests::process::{command, run};
+use gm_integration_tests::peer::cargo;
+use gm_integration_tests::process::run;
 use gm_integration_tests::{binary, project};
 
 /// Each crate and the project's crates that it may use.
@@ -56,9 +57,10 @@ const ENGINE: &[u8] = b"wasmer_vm";
 
 fn metadata() -> Metadata {
     let manifest = project().join("Cargo.toml");
-    let options = ["--offline".to_owned(), "--locked".to_owned()];
+    let options = ["--locked".to_owned()];
     MetadataCommand::new()
         .manifest_path(manifest)
+        .no_deps()
         .other_options(options)
         .exec()
         .unwrap()
@@ -83,19 +85,8 @@ fn named(kinds: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
 
 /// The crates that a binary is linked from.
 fn tree(words: &[&str]) -> BTreeSet<String> {
-    let mut cargo = command(env!("CARGO"), &project());
-    for variable in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
-        cargo.envs(std::env::var_os(variable).map(|value| (variable, value)));
-    }
-    cargo.args([
-        "tree",
-        "--offline",
-        "--locked",
-        "--edges",
-        "normal",
-        "--prefix",
-        "none",
-    ]);
+    let mut cargo = cargo();
+    cargo.args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
     let listed = run(
         cargo
             .args(["--target", "x86_64-unknown-linux-gnu"])

@@ -1,0 +1,54 @@
+//! Stands where `gm-run-wasm` should stand. It honestly answers each call with
+//! `{"honest":true}`, unless the package's first file is named `act.NAME`: then
+//! it does NAME, once, against the broker.
+//!
+//! It puts up no wall of its own but filters that allow everything, so that it
+//! can do what no engine could.
+
+mod acts;
+mod peer;
+
+use std::process::ExitCode;
+
+use gm_protocol::message::ToRunner;
+use gm_protocol::plan::Role;
+
+use peer::Peer;
+
+fn main() -> ExitCode {
+    match live() {
+        Some(()) => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    }
+}
+
+/// A runner's life, with an act in it; none = the link is over.
+fn live() -> Option<()> {
+    let mut peer = Peer::inherit();
+    let ToRunner::Setup(setup) = peer.recv()? else {
+        return None;
+    };
+    let Role::Wasm(task) = setup.role else {
+        return None;
+    };
+    let named = task.assets.first().map(|file| file.path.clone());
+    let act = named.as_deref().and_then(|name| name.strip_prefix("act."));
+    let act = act.unwrap_or("none");
+    acts::before_report(act, &mut peer)?;
+    acts::report(act, &mut peer)?;
+    let ToRunner::Go = peer.recv()? else {
+        return None;
+    };
+    acts::load(act, &mut peer)?;
+    loop {
+        match peer.recv()? {
+            ToRunner::Call { call, more, .. } => {
+                acts::at_call(act, &mut peer, call, more)?;
+                peer.skip_parts(more)?;
+                peer.done(call, b"{\"honest\":true}")?;
+            }
+            ToRunner::Stop => return Some(()),
+            _ => return None,
+        }
+    }
+}

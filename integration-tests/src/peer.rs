@@ -1,0 +1,73 @@
+//! The hostile peer: built as the engines are, and put in an engine's place in a
+//! copy of the product's directory.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::process::{command, run};
+use crate::{binary, project};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// A directory with the product's binaries, where `gm-run-wasm` is the hostile
+/// peer. Made once a process.
+///
+/// # Panics
+/// If it can't be made.
+#[must_use]
+pub fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let directory = project().join("target/hostile-peer/bin");
+        std::fs::create_dir_all(&directory).unwrap();
+        let product = [
+            "gm",
+            "gm-broker",
+            "gm-launcher",
+            "gm-compile-wasm",
+            "warm.artifact",
+        ];
+        for name in product {
+            put(&binary(name), &directory.join(name));
+        }
+        put(&build(), &directory.join("gm-run-wasm"));
+        directory
+    })
+}
+
+/// By rename: one that runs is replaced, not written to.
+fn put(from: &Path, to: &Path) {
+    let new = to.with_extension("new");
+    std::fs::copy(from, &new).unwrap();
+    std::fs::rename(new, to).unwrap();
+}
+
+fn build() -> PathBuf {
+    let target = project().join("target/hostile-peer");
+    let mut cargo = cargo();
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    cargo.args([
+        "build",
+        "--offline",
+        "--locked",
+        "--release",
+        "--quiet",
+        "--target",
+        TARGET,
+    ]);
+    cargo
+        .arg("--manifest-path")
+        .arg(project().join("integration-tests/hostile-peer/Cargo.toml"));
+    run(cargo.arg("--target-dir").arg(&target), b"").expect_exit(0);
+    target.join(TARGET).join("release/gm-hostile-peer")
+}
+
+/// Cargo, with what it needs of the environment.
+#[must_use]
+pub fn cargo() -> std::process::Command {
+    let mut cargo = command(env!("CARGO"), &project());
+    for variable in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+        cargo.envs(std::env::var_os(variable).map(|value| (variable, value)));
+    }
+    cargo
+}

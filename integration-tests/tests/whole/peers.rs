@@ -1,0 +1,263 @@
+//! A hostile process in the engine's place: whatever it writes to the link, the
+//! broker names it, ends it, and serves its neighbour meanwhile.
+
+use std::time::{Duration, Instant};
+
+use gm_integration_tests::kernel::{Process, within};
+use gm_integration_tests::records::{number, text};
+use gm_integration_tests::{Ended, Home, Package, peer};
+use serde_json::Value;
+
+const NEIGHBOUR: &str = "com.test.observer";
+
+/// A line of `--events`.
+const EVENT: &str = r#"{"hook":"on_commit_analyzed","data":{}}"#;
+
+/// The broker may grow by this much at most, whatever it is sent.
+const GROWTH_KB: u64 = 8 << 10;
+
+/// How an act ended, and what it did to the broker.
+struct Seen {
+    run: Ended,
+    id: String,
+    took: Duration,
+}
+
+impl Seen {
+    #[track_caller]
+    fn expect(&self, act: &str, endings: &[&str]) -> &Value {
+        let ended = self.run.one(&self.id, "ended");
+        assert!(endings.contains(&text(ended, "ending")), "{act}: {ended:#}");
+        // The neighbour had both events and an answer to each.
+        self.run.expect_ending(NEIGHBOUR, "finished");
+        let replies = self.run.replies(NEIGHBOUR, "on_commit_analyzed");
+        assert_eq!(replies.len(), 2, "{act}");
+        assert!(
+            replies.iter().all(|reply| reply["reply"]["honest"] == true),
+            "{act}"
+        );
+        ended
+    }
+}
+
+fn home() -> Home {
+    let home = Home::new().with_binaries(peer::directory());
+    home.configure("[restart]\nmax = 0\n");
+    home.load(&Package::of("observer"));
+    home
+}
+
+/// Runs one act beside an honest plugin, with two events.
+fn perform(home: &Home, act: &str) -> Seen {
+    let id = format!("com.test.act-{act}");
+    let package = Package::of("observer")
+        .id(&id)
+        .asset(&format!("act.{act}"), b"")
+        .permission("host_api", "[\"log:write\"]")
+        .permission("time_limit", "\"700ms\"");
+    home.load(&package);
+    let mut live = home.start_events(&[NEIGHBOUR, &id]);
+    let is =
+        |record: &Value, event: &str, of: &str| record["event"] == event && record["plugin"] == of;
+    live.wait_for("the neighbour's start", |record| {
+        is(record, "started", NEIGHBOUR)
+    });
+    // Started, or dead before that: from here on nothing more is opened for it.
+    live.wait_for(act, |record| {
+        is(record, "started", &id) || is(record, "ended", &id)
+    });
+    let broker = Process::find(live.pid()).unwrap();
+    let before = (broker.descriptors().len(), resident_kb(broker));
+    let begun = Instant::now();
+    live.write_line(EVENT);
+    live.write_line(EVENT);
+    let answered = |record: &Value| is(record, "reply", NEIGHBOUR) && record["seq"] == 2;
+    live.wait_for("the neighbour's second answer", answered);
+    let over = |record: &Value| {
+        is(record, "ended", &id) || (is(record, "reply", &id) && record["seq"] == 2)
+    };
+    live.wait_for(act, over);
+    let took = begun.elapsed();
+    let flat = within(Duration::from_secs(1), || {
+        broker.descriptors().len() <= before.0
+    });
+    assert!(
+        flat,
+        "{act}: {} descriptors became {:?}",
+        before.0,
+        broker.descriptors()
+    );
+    let grown = resident_kb(broker).saturating_sub(before.1);
+    assert!(grown < GROWTH_KB, "{act}: the broker grew by {grown} KiB");
+    Seen {
+        run: live.finish(),
+        id,
+        took,
+    }
+}
+
+fn resident_kb(process: Process) -> u64 {
+    let text = process.status("VmRSS");
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_honest_stand_in_is_served_like_any_engine() {
+    let home = home();
+    let seen = perform(&home, "none");
+    seen.expect("none", &["finished"]);
+    seen.run.expect_exit(0);
+}
+
+#[test]
+fn a_frame_that_breaks_a_rule_is_the_last() {
+    let home = home();
+    for act in [
+        "short-packet",
+        "one-byte",
+        "header-only",
+        "length-too-small",
+        "length-huge",
+        "wrong-magic",
+        "flags",
+        "over-a-frame",
+        "seq-repeated",
+        "seq-skipped",
+        "unknown-tag",
+        "huge-claim",
+        "trailing-bytes",
+        "cut-body",
+    ] {
+        let seen = perform(&home, act);
+        let ended = seen.expect(act, &["protocol_violation"]);
+        assert_eq!(ended["layer"], "link", "{act}");
+        assert_eq!(ended["exit"], 20, "{act}");
+        seen.run.expect_exit(20);
+        assert!(
+            seen.run.replies(&seen.id, "on_commit_analyzed").is_empty(),
+            "{act}"
+        );
+    }
+}
+
+#[test]
+fn a_message_out_of_turn_is_the_last() {
+    let home = home();
+    for act in [
+        "report-twice",
+        "loaded-twice",
+        "other-call",
+        "answered-twice",
+        "wrong-call-id",
+        "claims-longer-argument",
+        "parts-for-ever",
+        "parts-out-of-order",
+        "answer-without-call",
+    ] {
+        let seen = perform(&home, act);
+        seen.expect(act, &["protocol_violation"]);
+        seen.run.expect_exit(20);
+    }
+}
+
+#[test]
+fn no_frame_and_no_silence_moves_a_deadline() {
+    let home = home();
+    for act in ["half-an-answer", "never-reads", "drips", "reply-is-no-json"] {
+        let seen = perform(&home, act);
+        let ended = seen.expect(act, &["timed_out"]);
+        assert_eq!(ended["layer"], "deadline", "{act}");
+        assert_eq!(ended["limit"], "700ms", "{act}");
+        let took: u64 = text(ended, "peak").parse().unwrap();
+        assert!((700..=1200).contains(&took), "{act} took {took} ms");
+    }
+}
+
+#[test]
+fn a_flood_is_stopped_and_the_neighbour_does_not_notice() {
+    let home = home();
+    let seen = perform(&home, "flood");
+    // Which cap is first depends on how fast it is; that one is, does not.
+    seen.expect("flood", &["protocol_violation", "log_flood", "timed_out"]);
+    assert!(seen.took < Duration::from_secs(20), "{:?}", seen.took);
+}
+
+#[test]
+fn descriptors_in_good_frames_are_dropped_by_the_kernel() {
+    let home = home();
+    // `perform` has compared the broker's descriptors.
+    perform(&home, "descriptors").expect("descriptors", &["finished"]);
+}
+
+#[test]
+fn a_host_call_without_its_permission_is_denied_or_ends_the_plugin() {
+    let home = home();
+    let seen = perform(&home, "ungranted-call");
+    let ended = seen.expect("ungranted-call", &["protocol_violation", "finished"]);
+    let denied = !seen.run.of(&seen.id, "denied").is_empty();
+    assert!(
+        denied || ended["ending"] == "protocol_violation",
+        "{:#?}",
+        seen.run
+    );
+}
+
+#[test]
+fn what_comes_after_the_last_words_is_not_read() {
+    let home = home();
+    for act in [
+        "frame-after-last",
+        "half-closed",
+        "empty-packet",
+        "last-in-the-row",
+    ] {
+        let seen = perform(&home, act);
+        seen.expect(act, &["protocol_violation", "crashed", "failed", "trapped"]);
+        assert!(
+            seen.run.replies(&seen.id, "on_commit_analyzed").is_empty(),
+            "{act}"
+        );
+    }
+}
+
+#[test]
+fn a_runner_that_lies_about_its_walls_never_gets_a_call() {
+    let home = home();
+    for (act, wall) in [
+        ("no-filter", "seccomp"),
+        ("one-filter-less", "seccomp"),
+        ("no-last-filter", "seccomp"),
+        ("old-protocol", "seccomp"),
+        ("says-root", "uid"),
+        ("says-capable", "caps"),
+        ("dumpable", "caps"),
+        ("says-unwalled", "landlock"),
+        ("more-descriptors", "descriptors"),
+        ("keeps-assets", "descriptors"),
+    ] {
+        let seen = perform(&home, act);
+        let ended = seen.expect(act, &["wall_missing"]);
+        assert_eq!(ended["layer"], wall, "{act}");
+        assert_eq!(number(ended, "exit"), 30, "{act}");
+        assert!(seen.run.of(&seen.id, "started").is_empty(), "{act}");
+        seen.run.expect_exit(30);
+    }
+}
+
+#[test]
+fn a_start_that_goes_another_way_ends_there() {
+    let home = home();
+    for (act, ending) in [
+        ("garbage-start", "protocol_violation"),
+        ("loaded-before-report", "protocol_violation"),
+        ("answer-before-go", "protocol_violation"),
+        ("loaded-before-go", "protocol_violation"),
+        ("silent-start", "timed_out"),
+        ("silent-load", "timed_out"),
+    ] {
+        let seen = perform(&home, act);
+        seen.expect(act, &[ending]);
+        assert!(seen.run.of(&seen.id, "started").is_empty(), "{act}");
+        seen.run.expect_exit(20);
+    }
+}
