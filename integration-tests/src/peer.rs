@@ -48,7 +48,6 @@ fn build() -> PathBuf {
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     cargo.args([
         "build",
-        "--offline",
         "--locked",
         "--release",
         "--quiet",
