@@ -273,3 +273,56 @@ fn parsed(lines: &[String]) -> Vec<Value> {
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Process;
+
+    fn shell(script: &str) -> Command {
+        let mut sh = command("sh", Path::new("/"));
+        sh.args(["-c", script]);
+        sh
+    }
+
+    #[test]
+    fn all_that_was_said_is_collected() {
+        let said = run(
+            &mut shell("cat; echo '{\"a\":1}'; echo no >&2; exit 3"),
+            b"in\n",
+        );
+        assert_eq!(said.exit, 3);
+        assert_eq!((&*said.stdout, &*said.stderr), ("in\n{\"a\":1}\n", "no\n"));
+        assert_eq!(said.records, [serde_json::json!({"a": 1})]);
+    }
+
+    #[test]
+    fn a_line_is_waited_for_once_it_is_written() {
+        let mut live = Live::start(&mut shell("while read line; do echo \"$line\"; done"));
+        live.write_line("{\"n\":1}");
+        let _ = live.wait_for("the second", |record| record["n"] == 1);
+        live.write_line("{\"n\":2}");
+        let _ = live.wait_for("the second", |record| record["n"] == 2);
+        let _ = live.wait_for("the first again", |record| record["n"] == 1);
+        assert_eq!(live.finish().records.len(), 2);
+    }
+
+    #[test]
+    fn a_signal_is_an_exit_code_and_nothing_outlives_its_value() {
+        let live = Live::start(&mut shell("exec sleep 1000"));
+        let process = Process::find(live.pid()).unwrap();
+        drop(live);
+        assert!(!process.lives());
+        let live = Live::start(&mut shell("exec sleep 1000"));
+        live.signal(Signal::TERM);
+        assert_eq!(live.finish().exit, 128 + 15);
+    }
+
+    #[test]
+    fn a_reader_that_hangs_up_is_noticed_by_the_writer() {
+        let live = Live::start(&mut shell(
+            "while read line; do echo \"$line\" || exit 7; done",
+        ));
+        assert_ne!(live.hang_up("x"), 0);
+    }
+}

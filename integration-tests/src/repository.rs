@@ -105,3 +105,15 @@ impl Repository {
         done.stdout.trim_end().to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_history_has_the_same_ids_always() {
+        let (one, other) = (Repository::of(3), Repository::of(3));
+        assert_eq!(one.ids(&["HEAD"]).len(), 3);
+        assert_eq!(one.ids(&["HEAD"]), other.ids(&["HEAD"]));
+    }
+}
