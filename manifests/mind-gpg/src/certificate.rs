@@ -3,10 +3,12 @@
 //!
 //! Being here means nothing: a certificate counts when `keys.toml` names it.
 
+use crate::strict;
 use gm_manifest::{Code, Fingerprint, Refusal};
 use sequoia_openpgp as openpgp;
 
 use openpgp::cert::Cert;
+use openpgp::crypto::mpi::PublicKey;
 use openpgp::packet::{Packet, Signature};
 use openpgp::parse::{PacketParser, PacketParserResult, Parse};
 use openpgp::serialize::MarshalInto;
@@ -161,14 +163,19 @@ struct Own {
 impl Own {
     fn take(&mut self, packet: Packet) -> Result<(), Refusal> {
         match &packet {
-            Packet::PublicKey(key) => self.start(key.fingerprint())?,
-            Packet::SecretKey(key) => self.start(key.fingerprint())?,
+            Packet::PublicKey(key) => {
+                self.start(key.fingerprint())?;
+                affordable(key.mpis())?;
+            }
+            Packet::SecretKey(key) => {
+                self.start(key.fingerprint())?;
+                affordable(key.mpis())?;
+            }
             _ if self.primary.is_none() => {
                 return Err(malformed("this does not start with a certificate"));
             }
-            Packet::PublicSubkey(_) | Packet::SecretSubkey(_) => {
-                count(&mut self.subkeys, MAX_SUBKEYS, "subkeys")?
-            }
+            Packet::PublicSubkey(key) => self.subkey(key.mpis())?,
+            Packet::SecretSubkey(key) => self.subkey(key.mpis())?,
             Packet::UserID(_) => count(&mut self.user_ids, MAX_USER_IDS, "user ids")?,
             Packet::Signature(signature) if self.is_own(signature) => {
                 count(
@@ -191,6 +198,11 @@ impl Own {
         }
     }
 
+    fn subkey(&mut self, key: &PublicKey) -> Result<(), Refusal> {
+        count(&mut self.subkeys, MAX_SUBKEYS, "subkeys")?;
+        affordable(key)
+    }
+
     fn is_own(&self, signature: &Signature) -> bool {
         let issuers = signature.get_issuers();
         let Some(primary) = &self.primary else {
@@ -200,6 +212,17 @@ impl Own {
             || issuers
                 .iter()
                 .any(|issuer| KeyID::from(issuer) == KeyID::from(primary))
+    }
+}
+
+/// A giant key makes every later look at the certificate slow.
+fn affordable(key: &PublicKey) -> Result<(), Refusal> {
+    match strict::is_oversized(key) {
+        false => Ok(()),
+        true => Err(
+            Refusal::new(Code::KeyWeakKey, "the certificate holds a giant key")
+                .rule("at most 8192 bits"),
+        ),
     }
 }
 

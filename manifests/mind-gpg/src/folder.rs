@@ -6,6 +6,7 @@
 use gm_manifest::{Code, Refusal};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,6 +35,31 @@ pub(crate) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
     care: Care,
+    owner: Owner,
+}
+
+/// Who owns the folder and all below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Owner {
+    /// The effective user. For root it is the owner of the place that the folder
+    /// lies in: a broker that root starts may give up root for that user, and the
+    /// one who opened the place has judged whose it may be.
+    fn of_folder(path: &Path) -> Result<Self, Refusal> {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        let Some(place) = path.parent().filter(|_| uid.is_root()) else {
+            return Ok(Self { uid, gid });
+        };
+        let stat = rustix::fs::stat(place).map_err(|error| failed("look at", place, error))?;
+        Ok(Self {
+            uid: Uid::from_raw(stat.st_uid),
+            gid: Gid::from_raw(stat.st_gid),
+        })
+    }
 }
 
 /// The store's lock, held while this lives.
@@ -43,26 +69,27 @@ pub(crate) struct Lock(#[expect(dead_code, reason = "held, never read")] File);
 impl Folder {
     /// Opens a folder, and makes it (0700) if it isn't there.
     pub(crate) fn open(path: &Path, care: Care) -> Result<Self, Refusal> {
-        match rustix::fs::mkdir(path, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed("make", path, error)),
-        }
+        let owner = Owner::of_folder(path)?;
+        let is_new = made(rustix::fs::mkdir(path, Mode::RWXU), path)?;
         let fd = rustix::fs::open(path, folder_flags(), Mode::empty());
-        Self::checked(fd, path.to_owned(), care)
+        Self::checked(fd, is_new, path.to_owned(), care, owner)
     }
 
     /// The folder of this name below, made if it isn't there.
     pub(crate) fn below(&self, name: &str) -> Result<Self, Refusal> {
         let path = self.path.join(name);
-        match rustix::fs::mkdirat(&self.fd, name, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed("make", &path, error)),
-        }
+        let is_new = made(rustix::fs::mkdirat(&self.fd, name, Mode::RWXU), &path)?;
         let fd = rustix::fs::openat(&self.fd, name, folder_flags(), Mode::empty());
-        Self::checked(fd, path, self.care)
+        Self::checked(fd, is_new, path, self.care, self.owner)
     }
 
-    fn checked(fd: Result<OwnedFd, Errno>, path: PathBuf, care: Care) -> Result<Self, Refusal> {
+    fn checked(
+        fd: Result<OwnedFd, Errno>,
+        is_new: bool,
+        path: PathBuf,
+        care: Care,
+        owner: Owner,
+    ) -> Result<Self, Refusal> {
         let fd = match fd {
             Ok(fd) => fd,
             Err(Errno::LOOP | Errno::NOTDIR) => {
@@ -70,7 +97,15 @@ impl Folder {
             }
             Err(error) => return Err(failed("open", &path, error)),
         };
-        let folder = Self { fd, path, care };
+        let folder = Self {
+            fd,
+            path,
+            care,
+            owner,
+        };
+        if is_new {
+            folder.give(&folder.fd, &folder.path)?;
+        }
         let stat = rustix::fs::fstat(&folder.fd)
             .map_err(|error| failed("look at", &folder.path, error))?;
         folder.check_owner(&stat, &folder.path)?;
@@ -81,13 +116,22 @@ impl Folder {
         if self.care == Care::ToRevoke {
             return Ok(());
         }
-        if stat.st_uid != rustix::process::geteuid().as_raw() {
+        if stat.st_uid != self.owner.uid.as_raw() {
             return Err(unsafe_place(path, "belongs to somebody else"));
         }
         match stat.st_mode & 0o022 {
             0 => Ok(()),
             _ => Err(unsafe_place(path, "can be written by others")),
         }
+    }
+
+    /// Gives what root just made to the folder's owner.
+    fn give(&self, fd: impl AsFd, path: &Path) -> Result<(), Refusal> {
+        if self.owner.uid == rustix::process::geteuid() {
+            return Ok(());
+        }
+        rustix::fs::fchown(fd, Some(self.owner.uid), Some(self.owner.gid))
+            .map_err(|error| failed("give", path, error))
     }
 
     /// The whole file; `None` if there is none.
@@ -159,6 +203,7 @@ impl Folder {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, next.as_str(), flags, Mode::RUSR | Mode::WUSR);
         let mut file = File::from(fd.map_err(|error| failed("write", &path, error))?);
+        self.give(&file, &path)?;
         file.write_all(bytes)
             .map_err(|error| failed("write", &path, error))?;
         file.sync_all()
@@ -186,6 +231,7 @@ impl Folder {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, ".lock", flags, Mode::RUSR | Mode::WUSR);
         let file = File::from(fd.map_err(|error| failed("open", &path, error))?);
+        self.give(&file, &path)?;
         let started = Instant::now();
         loop {
             match rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
@@ -201,6 +247,15 @@ impl Folder {
                 Err(error) => return Err(failed("lock", &path, error)),
             }
         }
+    }
+}
+
+/// Whether a folder was made just now.
+fn made(result: Result<(), Errno>, path: &Path) -> Result<bool, Refusal> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(failed("make", path, error)),
     }
 }
 

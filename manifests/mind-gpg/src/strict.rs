@@ -58,8 +58,8 @@ pub(crate) fn every_algorithm() -> StandardPolicy<'static> {
 }
 
 /// Whether a key is so large that the mathematics alone would be an attack.
-pub(crate) fn is_oversized(key: &Key<PublicParts, UnspecifiedRole>) -> bool {
-    key.mpis().bits().is_some_and(|bits| bits > MAX_RSA_BITS)
+pub(crate) fn is_oversized(key: &PublicKey) -> bool {
+    key.bits().is_some_and(|bits| bits > MAX_RSA_BITS)
 }
 
 /// The notation that states what a signature is for.

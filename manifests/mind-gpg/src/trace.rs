@@ -46,6 +46,21 @@ impl Verification {
     }
 }
 
+impl Verification {
+    /// The first part of a step: written down only if the step ends here.
+    pub(crate) fn part<T>(
+        &mut self,
+        step: u8,
+        name: &'static str,
+        result: Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        match result {
+            Ok(part) => Ok(part),
+            Err(refusal) => self.step(step, name, Err(refusal)),
+        }
+    }
+}
+
 /// Runs what reads hostile packets: a panic in there is a refusal, and the broker
 /// lives on.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {

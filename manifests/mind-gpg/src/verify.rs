@@ -11,6 +11,9 @@ use crate::{base64_text, packet, revocation};
 use gm_manifest::{Code, Fingerprint, Kind, Manifest, PLUGIN_STATEMENT, Refusal, Statement};
 use std::time::SystemTime;
 
+const SIGNED: &str = "signed, in plain base64";
+const TRUSTED: &str = "a trusted key";
+
 impl TrustStore {
     /// Verifies a package: signature, key, identity, revocation. The only maker of
     /// a [`VerifiedPlugin`].
@@ -48,12 +51,12 @@ impl TrustStore {
         trace: &mut Verification,
     ) -> Result<Identity, Refusal> {
         let manifest = signed.manifest();
-        let (key, statement, text) = trace.step(0, "signed, in plain base64", claimed(signed))?;
-        let bytes = trace.step(0, "signed, in plain base64", base64_text::decode(text))?;
+        let (key, statement, text) = trace.part(0, SIGNED, claimed(signed))?;
+        let bytes = trace.step(0, SIGNED, base64_text::decode(text))?;
         let signature = trace.step(1, "exactly one signature", packet::single_signature(&bytes))?;
         let claims = trace.step(2, "type, time and issuer", packet::claims(&signature))?;
-        let certificate = trace.step(3, "a trusted key", self.trusted(key, manifest))?;
-        let issuer = trace.step(3, "a trusted key", issuer_key(&certificate, &claims))?;
+        let certificate = trace.part(3, TRUSTED, self.trusted(key, manifest))?;
+        let issuer = trace.step(3, TRUSTED, issuer_key(&certificate, &claims))?;
         let case = Case {
             certificate: &certificate,
             signature: &signature,
