@@ -31,7 +31,10 @@ pub fn read(path: &Path) -> Result<SignedPlugin, Refusal> {
     let package = Package::open(&place.directory)?;
     let manifest = Manifest::parse(&package.manifest_bytes()?)?;
     if let Some(file) = &place.file {
-        let named = manifest.paths().iter().any(|path| Path::new(path.as_str()) == file);
+        let named = manifest
+            .paths()
+            .iter()
+            .any(|path| Path::new(path.as_str()) == file);
         if !named {
             let what = format!("the manifest beside {} does not name it", path.display());
             return Err(Refusal::new(Code::UsageArguments, what).plugin(manifest.id().as_str()));
@@ -48,7 +51,9 @@ pub fn read_installed(directory: &Path, accepted: &Accepted) -> Result<SignedPlu
     let package = Package::open(directory)?;
     let bytes = package.manifest_bytes()?;
     accepted.check_manifest(&bytes)?;
-    package.signed(Manifest::parse(&bytes)?, |artifact| accepted.check_file(artifact.digest()))
+    package.signed(Manifest::parse(&bytes)?, |artifact| {
+        accepted.check_file(artifact.digest())
+    })
 }
 
 /// Replaces the manifest of the package at `path`, whole or not at all.
@@ -59,16 +64,28 @@ pub fn replace_manifest(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     use std::os::unix::fs::PermissionsExt;
     let directory = Place::of(path)?.directory;
     let failed = |error: &dyn std::fmt::Display| {
-        Refusal::new(Code::InternalIo, format!("could not write the manifest in {}: {error}", directory.display()))
+        Refusal::new(
+            Code::InternalIo,
+            format!(
+                "could not write the manifest in {}: {error}",
+                directory.display()
+            ),
+        )
     };
     let target = directory.join(MANIFEST_FILE);
-    let mode = std::fs::symlink_metadata(&target).map_err(|error| failed(&error))?.permissions().mode();
+    let mode = std::fs::symlink_metadata(&target)
+        .map_err(|error| failed(&error))?
+        .permissions()
+        .mode();
     let mut next = tempfile::NamedTempFile::new_in(&directory).map_err(|error| failed(&error))?;
     next.write_all(bytes).map_err(|error| failed(&error))?;
     let permissions = PermissionsExt::from_mode(mode & 0o777);
-    next.as_file().set_permissions(permissions).map_err(|error| failed(&error))?;
+    next.as_file()
+        .set_permissions(permissions)
+        .map_err(|error| failed(&error))?;
     next.as_file().sync_all().map_err(|error| failed(&error))?;
-    next.persist(&target).map_err(|error| failed(&error.error))?;
+    next.persist(&target)
+        .map_err(|error| failed(&error.error))?;
     Ok(())
 }
 
@@ -81,10 +98,19 @@ struct Place {
 impl Place {
     fn of(path: &Path) -> Result<Self, Refusal> {
         let missing = |error: &dyn std::fmt::Display| {
-            Refusal::new(Code::ManifestNoManifest, format!("there is no package at {}: {error}", path.display()))
+            Refusal::new(
+                Code::ManifestNoManifest,
+                format!("there is no package at {}: {error}", path.display()),
+            )
         };
-        if std::fs::metadata(path).map_err(|error| missing(&error))?.is_dir() {
-            return Ok(Self { directory: path.to_owned(), file: None });
+        if std::fs::metadata(path)
+            .map_err(|error| missing(&error))?
+            .is_dir()
+        {
+            return Ok(Self {
+                directory: path.to_owned(),
+                file: None,
+            });
         }
         let name = path.file_name().ok_or_else(|| missing(&"it has no name"))?;
         let directory = match path.parent() {
@@ -106,7 +132,10 @@ impl Package {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(directory, flags, Mode::empty());
         opened.map(|directory| Self { directory }).map_err(|error| {
-            Refusal::new(Code::ManifestNoManifest, format!("could not open {}: {error}", directory.display()))
+            Refusal::new(
+                Code::ManifestNoManifest,
+                format!("could not open {}: {error}", directory.display()),
+            )
         })
     }
 
@@ -115,7 +144,10 @@ impl Package {
         let mut bytes = Vec::new();
         // One byte more than allowed is enough to be told too big.
         let most = MAX_MANIFEST_BYTES as u64 + 1;
-        (&file).take(most).read_to_end(&mut bytes).map_err(|error| unreadable(MANIFEST_FILE, &error))?;
+        (&file)
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(|error| unreadable(MANIFEST_FILE, &error))?;
         if bytes.len() <= MAX_MANIFEST_BYTES {
             unchanged(&file, &before, bytes.len() as u64, MANIFEST_FILE)?;
         }
@@ -141,7 +173,11 @@ impl Package {
             }
             Ok(artifacts)
         };
-        let about = |refusal: Refusal| refusal.plugin(manifest.id().as_str()).version(manifest.version().to_string());
+        let about = |refusal: Refusal| {
+            refusal
+                .plugin(manifest.id().as_str())
+                .version(manifest.version().to_string())
+        };
         let artifacts = read().map_err(about)?;
         SignedPlugin::new(manifest, artifacts)
     }
@@ -173,12 +209,18 @@ impl Package {
     }
 
     fn open_below(&self, path: &str, flags: OFlags, if_missing: Code) -> Result<OwnedFd, Refusal> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
             Ok(fd) => Ok(fd),
-            Err(Errno::NOENT | Errno::NOTDIR) => Err(Refusal::new(if_missing, format!("{path} is not there"))),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                Err(Refusal::new(if_missing, format!("{path} is not there")))
+            }
             Err(Errno::LOOP | Errno::XDEV) => {
-                let refusal = Refusal::new(Code::ArtifactUnsafePath, format!("{path} is reached through a link"));
+                let refusal = Refusal::new(
+                    Code::ArtifactUnsafePath,
+                    format!("{path} is reached through a link"),
+                );
                 Err(refusal.rule("no links in a package"))
             }
             // What open(2) answers for sockets and devices without a driver.
@@ -189,7 +231,12 @@ impl Package {
 
     /// Refuses what the manifest doesn't name. Directories are entered only on the
     /// way to a named file.
-    fn only_named(&self, manifest: &Manifest, below: &str, seen: &mut usize) -> Result<(), Refusal> {
+    fn only_named(
+        &self,
+        manifest: &Manifest,
+        below: &str,
+        seen: &mut usize,
+    ) -> Result<(), Refusal> {
         let here = if below.is_empty() { "." } else { below };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = self.open_below(here, flags, Code::ArtifactMissing)?;
@@ -202,15 +249,21 @@ impl Package {
             }
             *seen += 1;
             if *seen > MAX_ENTRIES {
-                let refusal = Refusal::new(Code::ArtifactTooBig, "the package has too many entries");
+                let refusal =
+                    Refusal::new(Code::ArtifactTooBig, "the package has too many entries");
                 return Err(refusal.rule(format!("at most {MAX_ENTRIES}")));
             }
-            let path = if below.is_empty() { name.into_owned() } else { format!("{below}/{name}") };
+            let path = if below.is_empty() {
+                name.into_owned()
+            } else {
+                format!("{below}/{name}")
+            };
             match role(manifest, &path) {
                 Role::Named => {}
                 Role::OnTheWay => self.only_named(manifest, &path, seen)?,
                 Role::Extra => {
-                    let refusal = Refusal::new(Code::ArtifactExtraFile, format!("{path} is in the package"));
+                    let refusal =
+                        Refusal::new(Code::ArtifactExtraFile, format!("{path} is in the package"));
                     return Err(refusal.rule("the manifest does not name it"));
                 }
             }
@@ -244,16 +297,27 @@ fn role(manifest: &Manifest, path: &str) -> Role {
 /// The file is still what it was when it was opened, and as long as what was read.
 fn unchanged(file: &File, before: &Stat, read: u64, path: &str) -> Result<(), Refusal> {
     let after = rustix::fs::fstat(file).map_err(|error| unreadable(path, &error))?;
-    let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+    let times = |stat: &Stat| {
+        (
+            stat.st_mtime,
+            stat.st_mtime_nsec,
+            stat.st_ctime,
+            stat.st_ctime_nsec,
+        )
+    };
     let same = after.st_size == before.st_size && times(&after) == times(before);
     match same && u64::try_from(after.st_size) == Ok(read) {
         true => Ok(()),
-        false => Err(Refusal::new(Code::ArtifactChangedDuringRead, format!("{path} changed while it was read"))),
+        false => Err(Refusal::new(
+            Code::ArtifactChangedDuringRead,
+            format!("{path} changed while it was read"),
+        )),
     }
 }
 
 fn not_regular(path: &str, what: &str) -> Refusal {
-    Refusal::new(Code::ArtifactNotRegular, format!("{path} {what}")).rule("plain files with one link")
+    Refusal::new(Code::ArtifactNotRegular, format!("{path} {what}"))
+        .rule("plain files with one link")
 }
 
 fn unreadable(path: &str, error: &dyn std::fmt::Display) -> Refusal {

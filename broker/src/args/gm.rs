@@ -94,6 +94,9 @@ pub struct VerifyArgs {
     /// Print every step with its outcome
     #[arg(long)]
     pub explain: bool,
+    /// Write statement.pae and statement.sig there, for `gpg --verify`
+    #[arg(long, value_name = "DIR")]
+    pub export: Option<PathBuf>,
 }
 
 /// `gm gpg trust`.

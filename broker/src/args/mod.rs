@@ -104,6 +104,13 @@ pub fn begin<C: CommandLine>(
     }
 }
 
+/// A command line as a test types it.
+#[cfg(test)]
+pub(crate) fn typed<C: CommandLine>(words: &[&str]) -> (Invocation, C::Verb) {
+    let (global, verb) = C::try_parse_from(words).unwrap().split();
+    (invocation(global, Environment::default()).unwrap(), verb)
+}
+
 fn invocation(global: Global, environment: Environment) -> Result<Invocation, Refusal> {
     let disabled = match environment.gm_plugins.as_deref() {
         None => false,

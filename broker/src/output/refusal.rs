@@ -2,6 +2,7 @@
 
 use gm_manifest::Refusal;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{Output, escape};
 
@@ -19,6 +20,8 @@ struct Refused<'a> {
     result: &'static str,
     #[serde(flatten)]
     refusal: &'a Refusal,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 /// A wrong call and our own failure judge no plugin: those are errors.
@@ -33,23 +36,34 @@ impl Output {
     /// Says what was refused and why: one JSON object on stdout, or a line
     /// with its remedy on stderr. Returns the exit code that it stands for.
     pub fn refused(&mut self, refusal: &Refusal) -> u8 {
+        self.refused_with(refusal, [])
+    }
+
+    /// The same, with members behind the common ones in JSON form.
+    pub fn refused_with<'a>(
+        &mut self,
+        refusal: &Refusal,
+        more: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> u8 {
         let word = self.err.paint("1;31", result_of(refusal));
-        self.not_done(refusal, &human(refusal, &word))
+        let more = more.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        self.not_done(refusal, &human(refusal, &word), more)
     }
 
     /// A command line that can't be understood; `explained` tells people how
     /// it is done, in more lines than a refusal has.
     pub fn misused(&mut self, refusal: &Refusal, explained: &str) -> u8 {
-        self.not_done(refusal, &escape::lines(explained.trim_end()))
+        self.not_done(refusal, &escape::lines(explained.trim_end()), Map::new())
     }
 
-    fn not_done(&mut self, refusal: &Refusal, text: &str) -> u8 {
+    fn not_done(&mut self, refusal: &Refusal, text: &str, more: Map<String, Value>) -> u8 {
         if self.is_json() {
             self.json_line(&Refused {
                 schema: "gm.result/1",
                 event: "refused",
                 result: result_of(refusal),
                 refusal,
+                more,
             });
         } else {
             self.diagnostic(text);

@@ -32,7 +32,11 @@ fn refused(path: &Path) -> &'static str {
 #[test]
 fn a_package_is_read_by_its_directory_its_manifest_or_a_file_that_it_names() {
     let dir = package();
-    for path in [dir.path().to_owned(), dir.path().join(MANIFEST_FILE), dir.path().join("plugin.wasm")] {
+    for path in [
+        dir.path().to_owned(),
+        dir.path().join(MANIFEST_FILE),
+        dir.path().join("plugin.wasm"),
+    ] {
         let signed = read(&path).unwrap();
         assert_eq!(signed.artifacts()[0].bytes().unwrap(), b"\0asm\x01\0\0\0");
         assert_eq!(signed.artifacts()[1].bytes().unwrap(), b"alpha\nbeta\n");
@@ -54,12 +58,22 @@ fn no_manifest_is_told_from_a_missing_file() {
     let dir = package();
     std::fs::remove_file(dir.path().join("plugin.wasm")).unwrap();
     let refusal = read(dir.path()).unwrap_err();
-    assert_eq!((refusal.code, refusal.plugin.as_deref()), (Code::ArtifactMissing, Some("com.example.hello")));
+    assert_eq!(
+        (refusal.code, refusal.plugin.as_deref()),
+        (Code::ArtifactMissing, Some("com.example.hello"))
+    );
 }
 
 #[test]
 fn whatever_is_not_named_is_extra() {
-    for name in ["extra.txt", "plugin.wasm.sig", ".hidden", "lib/more.txt", "Plugin.wasm", "statement"] {
+    for name in [
+        "extra.txt",
+        "plugin.wasm.sig",
+        ".hidden",
+        "lib/more.txt",
+        "Plugin.wasm",
+        "statement",
+    ] {
         let dir = package();
         std::fs::write(dir.path().join(name), "").unwrap();
         assert_eq!(refused(dir.path()), "artifact/extra-file", "{name}");
@@ -75,8 +89,16 @@ fn whatever_is_not_named_is_extra() {
 fn links_are_never_followed() {
     let dir = package();
     let elsewhere = tempfile::tempdir().unwrap();
-    std::fs::rename(dir.path().join("plugin.wasm"), elsewhere.path().join("plugin.wasm")).unwrap();
-    symlink(elsewhere.path().join("plugin.wasm"), dir.path().join("plugin.wasm")).unwrap();
+    std::fs::rename(
+        dir.path().join("plugin.wasm"),
+        elsewhere.path().join("plugin.wasm"),
+    )
+    .unwrap();
+    symlink(
+        elsewhere.path().join("plugin.wasm"),
+        dir.path().join("plugin.wasm"),
+    )
+    .unwrap();
     assert_eq!(refused(dir.path()), "artifact/unsafe-path");
     let dir = package();
     std::fs::rename(dir.path().join("lib"), elsewhere.path().join("lib")).unwrap();
@@ -91,7 +113,11 @@ fn links_are_never_followed() {
 #[test]
 fn only_plain_files_with_one_link_are_read() {
     let dir = package();
-    std::fs::hard_link(dir.path().join("plugin.wasm"), dir.path().join("../gm-second-link")).unwrap();
+    std::fs::hard_link(
+        dir.path().join("plugin.wasm"),
+        dir.path().join("../gm-second-link"),
+    )
+    .unwrap();
     let code = refused(dir.path());
     std::fs::remove_file(dir.path().join("../gm-second-link")).unwrap();
     assert_eq!(code, "artifact/not-regular");
@@ -104,7 +130,14 @@ fn only_plain_files_with_one_link_are_read() {
     let dir = package();
     std::fs::remove_file(dir.path().join("plugin.wasm")).unwrap();
     let fifo = FileType::Fifo;
-    rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("plugin.wasm"), fifo, Mode::RUSR, 0).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        dir.path().join("plugin.wasm"),
+        fifo,
+        Mode::RUSR,
+        0,
+    )
+    .unwrap();
     assert_eq!(refused(dir.path()), "artifact/not-regular");
 
     let dir = package();
@@ -116,18 +149,32 @@ fn only_plain_files_with_one_link_are_read() {
 #[test]
 fn giants_and_crowds_are_refused_unread() {
     let dir = package();
-    File::create(dir.path().join("plugin.wasm")).unwrap().set_len(1 << 40).unwrap();
+    File::create(dir.path().join("plugin.wasm"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
     assert_eq!(refused(dir.path()), "artifact/too-big");
     let dir = package();
-    File::create(dir.path().join("plugin.wasm")).unwrap().set_len(MAX_BYTES - 10).unwrap();
+    File::create(dir.path().join("plugin.wasm"))
+        .unwrap()
+        .set_len(MAX_BYTES - 10)
+        .unwrap();
     assert_eq!(refused(dir.path()), "artifact/too-big");
     let dir = package();
     std::fs::write(dir.path().join(MANIFEST_FILE), "#".repeat(70_000)).unwrap();
     assert_eq!(refused(dir.path()), "manifest/too-big");
     let dir = package();
     let names: Vec<_> = (0..254).map(|n| format!("{n}/f")).collect();
-    let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
-    std::fs::write(dir.path().join(MANIFEST_FILE), MANIFEST.replace("\"lib/words.txt\"", &list)).unwrap();
+    let list = names
+        .iter()
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(",");
+    std::fs::write(
+        dir.path().join(MANIFEST_FILE),
+        MANIFEST.replace("\"lib/words.txt\"", &list),
+    )
+    .unwrap();
     std::fs::remove_dir_all(dir.path().join("lib")).unwrap();
     for name in &names {
         std::fs::create_dir(dir.path().join(name.trim_end_matches("/f"))).unwrap();
@@ -156,7 +203,10 @@ fn a_file_that_changes_while_it_is_read_is_what_was_hashed_or_refused() {
             match read(dir.path()) {
                 Ok(signed) => {
                     let artifact = &signed.artifacts()[0];
-                    assert_eq!(gm_manifest::Digest::of(&artifact.bytes().unwrap()), artifact.digest().sha256);
+                    assert_eq!(
+                        gm_manifest::Digest::of(&artifact.bytes().unwrap()),
+                        artifact.digest().sha256
+                    );
                 }
                 Err(refusal) => assert_eq!(refusal.code, Code::ArtifactChangedDuringRead),
             }
@@ -171,7 +221,17 @@ fn a_manifest_is_replaced_whole_and_keeps_its_mode() {
     let dir = package();
     let manifest = dir.path().join(MANIFEST_FILE);
     std::fs::set_permissions(&manifest, PermissionsExt::from_mode(0o640)).unwrap();
-    replace_manifest(&dir.path().join("plugin.wasm"), MANIFEST.replace("1.0.0", "1.0.1").as_bytes()).unwrap();
-    assert_eq!(read(dir.path()).unwrap().manifest().version().to_string(), "1.0.1");
-    assert_eq!(std::fs::metadata(&manifest).unwrap().permissions().mode() & 0o777, 0o640);
+    replace_manifest(
+        &dir.path().join("plugin.wasm"),
+        MANIFEST.replace("1.0.0", "1.0.1").as_bytes(),
+    )
+    .unwrap();
+    assert_eq!(
+        read(dir.path()).unwrap().manifest().version().to_string(),
+        "1.0.1"
+    );
+    assert_eq!(
+        std::fs::metadata(&manifest).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
 }
