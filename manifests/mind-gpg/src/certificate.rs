@@ -91,6 +91,19 @@ impl Certificate {
         ours(&self.0.fingerprint())
     }
 
+    /// Refuses a primary key that could never vouch for anything here.
+    pub(crate) fn check_strength(&self) -> Result<(), Refusal> {
+        let primary = self.0.primary_key().key().clone().role_into_unspecified();
+        match strict::is_allowed(&primary) {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                Code::KeyWeakKey,
+                "the certificate's primary key is too weak",
+            )
+            .rule(strict::ALLOWED)),
+        }
+    }
+
     /// The first user id, as its owner wrote it.
     pub(crate) fn label(&self) -> String {
         let id = self

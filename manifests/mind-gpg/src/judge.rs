@@ -242,8 +242,7 @@ fn subkey_fault(key: &Key<'_>) -> Result<(), Refusal> {
 }
 
 fn weak(what: &str) -> Refusal {
-    Refusal::new(Code::KeyWeakKey, what)
-        .rule("Ed25519, Ed448, NIST P-256/384/521, RSA 3072 to 8192 bits; SHA-256 and better")
+    Refusal::new(Code::KeyWeakKey, what).rule(strict::ALLOWED)
 }
 
 /// The signature states what it is for: exactly once, in its signed part.

@@ -27,6 +27,11 @@ fn malformed(detail: &str) -> Refusal {
     Refusal::new(Code::SignatureMalformed, detail)
 }
 
+fn other_version(version: u8) -> Refusal {
+    let what = format!("the signature has version {version}");
+    Refusal::new(Code::SignatureVersion, what).rule("version 4 or 6")
+}
+
 /// Step 1: one signature packet of a known version and nothing else, in the one
 /// encoding that writing it again gives.
 pub(crate) fn single_signature(bytes: &[u8]) -> Result<Signature, Refusal> {
@@ -39,16 +44,15 @@ pub(crate) fn single_signature(bytes: &[u8]) -> Result<Signature, Refusal> {
     let signature = match only_packet(bytes)? {
         Packet::Signature(signature) => signature,
         Packet::Unknown(unknown) if unknown.tag() == openpgp::packet::Tag::Signature => {
-            return Err(
-                Refusal::new(Code::SignatureVersion, "the signature can't be read")
-                    .rule("version 4 or 6"),
-            );
+            return Err(match unknown.body().first() {
+                Some(4 | 6) | None => malformed("the signature can't be read"),
+                Some(version) => other_version(*version),
+            });
         }
         _ => return Err(malformed("the packet is no signature")),
     };
     if !matches!(signature.version(), 4 | 6) {
-        let what = format!("the signature has version {}", signature.version());
-        return Err(Refusal::new(Code::SignatureVersion, what).rule("version 4 or 6"));
+        return Err(other_version(signature.version()));
     }
     let body = signature
         .to_vec()

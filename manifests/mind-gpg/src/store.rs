@@ -63,8 +63,8 @@ impl TrustStore {
     /// `fingerprint` is typed by somebody: the file has to hold that certificate.
     ///
     /// # Errors
-    /// `key/cert-malformed`; `usage/arguments` if the file holds another key or no
-    /// namespace is named; class `store`.
+    /// `key/cert-malformed`, `key/weak-key`; `usage/arguments` if the file holds
+    /// another key or no namespace is named; class `store`.
     pub fn add_key(
         &self,
         file: &[u8],
@@ -78,6 +78,7 @@ impl TrustStore {
             return Err(Refusal::new(Code::UsageArguments, what)
                 .rule("the fingerprint of the primary key is typed in full"));
         }
+        certificate.check_strength()?;
         if namespaces.is_empty() {
             return Err(Refusal::new(Code::UsageArguments, "no namespace is named")
                 .rule("a key is trusted for some ids"));

@@ -65,6 +65,10 @@ pub(crate) fn is_oversized(key: &PublicKey) -> bool {
 /// The notation that states what a signature is for.
 pub(crate) const CONTEXT: &str = "context@gitmind.com";
 
+/// What [`is_allowed`] and [`HASHES`] let through, for people.
+pub(crate) const ALLOWED: &str =
+    "Ed25519, Ed448, NIST P-256/384/521, RSA 3072 to 8192 bits; SHA-256 and better";
+
 /// Whether the algorithm and size of a key are on the list.
 pub(crate) fn is_allowed(key: &Key<PublicParts, UnspecifiedRole>) -> bool {
     use openpgp::types::{Curve, PublicKeyAlgorithm};
