@@ -36,7 +36,11 @@ pub fn read(path: &Path) -> Result<SignedPlugin, Refusal> {
             .iter()
             .any(|path| Path::new(path.as_str()) == file);
         if !named {
-            let what = format!("the manifest beside {} does not name it", path.display());
+            let what = format!(
+                "the manifest in {} does not name {}",
+                place.directory.display(),
+                file.display()
+            );
             return Err(Refusal::new(Code::UsageArguments, what).plugin(manifest.id().as_str()));
         }
     }
@@ -112,13 +116,20 @@ impl Place {
                 file: None,
             });
         }
-        let name = path.file_name().ok_or_else(|| missing(&"it has no name"))?;
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            Some(_) | None => PathBuf::from("."),
-        };
-        let file = (name != MANIFEST_FILE).then(|| PathBuf::from(name));
-        Ok(Self { directory, file })
+        let path = std::path::absolute(path).map_err(|error| missing(&error))?;
+        // A named file may lie deeper; whether it is named is asked later.
+        let directory = path
+            .ancestors()
+            .skip(1)
+            .find(|above| above.join(MANIFEST_FILE).symlink_metadata().is_ok())
+            .ok_or_else(|| missing(&format!("no {MANIFEST_FILE} beside or above it")))?;
+        let file = path
+            .strip_prefix(directory)
+            .map_err(|error| missing(&error))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            file: (file != Path::new(MANIFEST_FILE)).then(|| file.to_owned()),
+        })
     }
 }
 
@@ -223,6 +234,8 @@ impl Package {
                 );
                 Err(refusal.rule("no links in a package"))
             }
+            // What openat2(2) answers if something on the way was renamed meanwhile.
+            Err(Errno::AGAIN) => Err(changed(path)),
             // What open(2) answers for sockets and devices without a driver.
             Err(Errno::NXIO | Errno::NODEV) => Err(not_regular(path, "is no plain file")),
             Err(error) => Err(unreadable(path, &error)),
@@ -308,11 +321,13 @@ fn unchanged(file: &File, before: &Stat, read: u64, path: &str) -> Result<(), Re
     let same = after.st_size == before.st_size && times(&after) == times(before);
     match same && u64::try_from(after.st_size) == Ok(read) {
         true => Ok(()),
-        false => Err(Refusal::new(
-            Code::ArtifactChangedDuringRead,
-            format!("{path} changed while it was read"),
-        )),
+        false => Err(changed(path)),
     }
+}
+
+fn changed(path: &str) -> Refusal {
+    let what = format!("{path} changed while it was read");
+    Refusal::new(Code::ArtifactChangedDuringRead, what)
 }
 
 fn not_regular(path: &str, what: &str) -> Refusal {

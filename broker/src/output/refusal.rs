@@ -172,10 +172,10 @@ mod tests {
         assert_eq!(text.matches('\n').count(), 1);
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(object["plugin"], hostile);
+        assert_eq!(object["plugin"], gm_manifest::escape(hostile));
 
         let (mut output, seen) = Output::captured(Format::Human);
         output.refused(&refusal);
-        assert!(seen.err.text().starts_with("refused x\\n[GNUPG:] GOODSIG \\u{1b}[2J\\u{202e}: x\\n"));
+        assert!(seen.err.text().starts_with("refused x\\u{a}[GNUPG:] GOODSIG \\u{1b}[2J\\u{202e}: x\\u{a}"));
     }
 }

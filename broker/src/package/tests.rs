@@ -36,6 +36,7 @@ fn a_package_is_read_by_its_directory_its_manifest_or_a_file_that_it_names() {
         dir.path().to_owned(),
         dir.path().join(MANIFEST_FILE),
         dir.path().join("plugin.wasm"),
+        dir.path().join("lib/words.txt"),
     ] {
         let signed = read(&path).unwrap();
         assert_eq!(signed.artifacts()[0].bytes().unwrap(), b"\0asm\x01\0\0\0");
