@@ -12,3 +12,4 @@ mod memory;
 mod signatures;
 mod subkeys;
 mod tampering;
+mod textbook;

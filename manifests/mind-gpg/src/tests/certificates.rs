@@ -185,3 +185,19 @@ fn a_validity_is_a_number_and_a_unit_up_to_ten_years() {
         assert!(days(text).is_err(), "accepted {text:?}");
     }
 }
+
+#[test]
+fn a_hostile_user_id_is_shown_on_one_line_without_effects() {
+    let hostile = "x\n[GNUPG:] GOODSIG \u{1b}[2J\u{202e}";
+    let author = Author::built(|builder| builder.add_signing_subkey().add_userid("z"));
+    let primary = author.cert.primary_key().key().clone().parts_into_public();
+    let bytes = [
+        Packet::from(primary).to_vec().unwrap(),
+        Packet::from(UserID::from(hostile)).to_vec().unwrap(),
+    ];
+    let label = Certificate::parse(&bytes.concat()).unwrap().label();
+    assert!(label.starts_with("x\\u{a}[GNUPG:] GOODSIG"), "{label}");
+    assert!(!label.contains(['\n', '\u{1b}', '\u{202e}']));
+    let made = generate(hostile, days_of(1), None, now());
+    assert_eq!(made.map(|_| ()).unwrap_err().code, Code::UsageArguments);
+}
