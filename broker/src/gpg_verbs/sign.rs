@@ -43,7 +43,7 @@ pub(super) fn run(args: &SignArgs, output: &mut Output) -> Result<u8, Refusal> {
             ("version", json!(manifest.version())),
             ("fingerprint", json!(signed.fingerprint)),
             ("subkey", json!(signed.subkey)),
-            ("digest", json!(format!("sha256:{}", signed.digest))),
+            ("digest", json!(signed.digest)),
             ("artifacts", files(&artifacts)),
         ],
     ))

@@ -80,7 +80,7 @@ fn good(plugin: &VerifiedPlugin, steps: Option<Vec<Step>>, output: &mut Output) 
         ("subkey", json!(identity.subkey)),
         ("chain", chain),
         ("signed_at", json!(signed_at)),
-        ("digest", json!(format!("sha256:{}", identity.digest))),
+        ("digest", json!(identity.digest)),
         ("artifacts", files(&identity.artifacts)),
         ("blacklist", Value::Null),
     ];
