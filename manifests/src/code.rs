@@ -12,7 +12,7 @@ macro_rules! codes {
         /// A stable reason code, `class/name`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code {
-            $(#[doc = concat!("`", $text, "`: ", $remedy)] $name,)*
+            $(#[doc = concat!("`", $text, "`")] $name,)*
         }
 
         impl Code {
