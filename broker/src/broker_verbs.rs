@@ -12,7 +12,9 @@ pub fn carry_out(verb: Verb, invocation: &Invocation, output: &mut Output) -> u8
     let done = match verb {
         Verb::Run(mut args) => {
             args.safe_mode = invocation.safe_mode;
-            invocation.open_home().map(|(home, config)| run::run(&home, &config, &args, output))
+            invocation
+                .open_home()
+                .map(|(home, config)| run::run(&home, &config, &args, output))
         }
         Verb::Graph(GraphVerb::Dump(args)) => dump(&args, invocation, output),
         Verb::Policy(verb) => policy_verbs::run(verb, invocation, output),
@@ -31,13 +33,19 @@ fn dump(args: &GraphDumpArgs, invocation: &Invocation, output: &mut Output) -> R
             run::repository_graph(&home, &config, args.repo.as_deref())?
         }
     };
-    let mut lines = Lines { output, partial: Vec::new() };
+    let mut lines = Lines {
+        output,
+        partial: Vec::new(),
+    };
     let dumped = graph.dump(&mut lines, args.kind.as_deref(), !args.no_writer);
     match dumped {
         Ok(()) => Ok(output.done("graph dump", [])),
         // Nobody reads any more: what they wanted they have.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
-        Err(error) => Err(Refusal::new(Code::SourceGraph, format!("the graph can't be read: {error}"))),
+        Err(error) => Err(Refusal::new(
+            Code::SourceGraph,
+            format!("the graph can't be read: {error}"),
+        )),
     }
 }
 

@@ -134,6 +134,8 @@ pub enum Cause {
     Operator(EndingKind),
     /// The launcher is dead.
     Launcher,
+    /// The broker could not do its own part.
+    Host(String),
 }
 
 impl Ending {
@@ -169,6 +171,7 @@ impl Ending {
             Cause::Operator(EndingKind::Revoked) => Self::new(EndingKind::Revoked, "trust"),
             Cause::Operator(kind) => Self::new(*kind, "operator"),
             Cause::Launcher => Self::new(EndingKind::Crashed, "operator").detail("launcher"),
+            Cause::Host(why) => Self::new(EndingKind::Crashed, "operator").detail(why.clone()),
             Cause::Link(why) => match collected {
                 // A process that the kernel ended in the middle of a frame.
                 Some(dead) if !dead.killed_by_us => Self::of_status(dead, last),
@@ -211,9 +214,10 @@ impl Ending {
 
     fn of_exit(dead: &Collected, status: i32, last: Option<Last>) -> Self {
         match last {
-            Some(Last::Trap { refused_grow: true, class }) => {
-                Self::new(EndingKind::OutOfMemory, "engine").detail(class.as_str())
-            }
+            Some(Last::Trap {
+                refused_grow: true,
+                class,
+            }) => Self::new(EndingKind::OutOfMemory, "engine").detail(class.as_str()),
             Some(Last::Trap { class, .. }) => {
                 Self::new(EndingKind::Trapped, "engine").detail(class.as_str())
             }
@@ -237,7 +241,10 @@ impl Ending {
     fn forbidden(last: Option<Last>) -> Self {
         let seen = match last {
             Some(Last::Forbidden { nr, args }) => SeenCall { nr: Some(nr), args },
-            _ => SeenCall { nr: None, args: [0; 6] },
+            _ => SeenCall {
+                nr: None,
+                args: [0; 6],
+            },
         };
         Self {
             seccomp: Some(seen),
@@ -266,7 +273,10 @@ mod tests {
 
     #[test]
     fn the_status_decides_and_the_last_words_only_name_the_call() {
-        let last = Some(Last::Forbidden { nr: 41, args: [2, 1, 0, 0, 0, 0] });
+        let last = Some(Last::Forbidden {
+            nr: 41,
+            args: [2, 1, 0, 0, 0, 0],
+        });
         let killed = Ending::judge(&Cause::Gone, Some(&dead(WaitStatus::Signaled(31))), last);
         assert_eq!(killed.kind, EndingKind::ForbiddenSyscall);
         assert_eq!(killed.seccomp.unwrap().nr, Some(41));
@@ -278,17 +288,29 @@ mod tests {
     #[test]
     fn a_kill_by_the_memory_limit_is_told_from_another_kill() {
         let mut killed = dead(WaitStatus::Signaled(9));
-        assert_eq!(Ending::judge(&Cause::Gone, Some(&killed), None).kind, EndingKind::Crashed);
+        assert_eq!(
+            Ending::judge(&Cause::Gone, Some(&killed), None).kind,
+            EndingKind::Crashed
+        );
         killed.oom_kills = 1;
         let ending = Ending::judge(&Cause::Gone, Some(&killed), None);
-        assert_eq!((ending.kind, ending.layer.as_deref()), (EndingKind::OutOfMemory, Some("cgroup")));
+        assert_eq!(
+            (ending.kind, ending.layer.as_deref()),
+            (EndingKind::OutOfMemory, Some("cgroup"))
+        );
     }
 
     #[test]
     fn a_trap_after_a_refused_grow_is_out_of_memory() {
-        let last = Some(Last::Trap { class: TrapClass::Unreachable, refused_grow: true });
+        let last = Some(Last::Trap {
+            class: TrapClass::Unreachable,
+            refused_grow: true,
+        });
         let ending = Ending::judge(&Cause::Gone, Some(&dead(WaitStatus::Exited(1))), last);
-        assert_eq!((ending.kind, ending.layer.as_deref()), (EndingKind::OutOfMemory, Some("engine")));
+        assert_eq!(
+            (ending.kind, ending.layer.as_deref()),
+            (EndingKind::OutOfMemory, Some("engine"))
+        );
     }
 
     #[test]
@@ -296,6 +318,9 @@ mod tests {
         let ended = |status| Ending::judge(&Cause::Stopped, Some(&dead(status)), None).kind;
         assert_eq!(ended(WaitStatus::Exited(0)), EndingKind::Finished);
         assert_eq!(ended(WaitStatus::Exited(1)), EndingKind::Crashed);
-        assert_eq!(Ending::judge(&Cause::Stopped, None, None).kind, EndingKind::Crashed);
+        assert_eq!(
+            Ending::judge(&Cause::Stopped, None, None).kind,
+            EndingKind::Crashed
+        );
     }
 }

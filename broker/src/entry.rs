@@ -11,14 +11,19 @@ use crate::output::Output;
 
 /// Understands the command line, carries out its verb and gives the process's
 /// exit code.
-pub fn run<C: CommandLine>(carry_out: impl FnOnce(C::Verb, &Invocation, &mut Output) -> u8) -> ExitCode {
+pub fn run<C: CommandLine>(
+    carry_out: impl FnOnce(C::Verb, &Invocation, &mut Output) -> u8,
+) -> ExitCode {
     // What went wrong is said once, in the form that was asked for.
     std::panic::set_hook(Box::new(|_| {}));
-    let (invocation, verb, mut output) = match args::begin::<C>(std::env::args_os(), Environment::read()) {
-        Ok(begun) => begun,
-        Err((exit, output)) => return output.conclude(exit),
-    };
-    let done = std::panic::catch_unwind(AssertUnwindSafe(|| carry_out(verb, &invocation, &mut output)));
+    let (invocation, verb, mut output) =
+        match args::begin::<C>(std::env::args_os(), Environment::read()) {
+            Ok(begun) => begun,
+            Err((exit, output)) => return output.conclude(exit),
+        };
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        carry_out(verb, &invocation, &mut output)
+    }));
     let exit = done.unwrap_or_else(|panic| output.refused(&panicked(panic.as_ref())));
     output.conclude(exit)
 }
@@ -39,7 +44,10 @@ mod tests {
     #[test]
     fn a_panic_is_an_internal_error_with_its_words() {
         let refusal = panicked(&"index out of bounds");
-        assert_eq!((refusal.code, refusal.detail.as_str()), (Code::InternalPanic, "index out of bounds"));
+        assert_eq!(
+            (refusal.code, refusal.detail.as_str()),
+            (Code::InternalPanic, "index out of bounds")
+        );
         assert_eq!(refusal.exit(), 70);
     }
 }

@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 
 use gm_protocol::message::Report;
 use gm_protocol::orders::{CgroupPaths, Looked, Namespaces, Stage, Started};
-use gm_protocol::plan::{Control, Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, INNER_ID, Level, Limits};
+use gm_protocol::plan::{
+    Control, Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, INNER_ID, Level, Limits,
+};
 
 /// A wall that differs, and how.
 pub type Breach = (Control, String);
@@ -24,29 +26,64 @@ pub struct Expected<'a> {
 }
 
 fn holds(control: Control, what: &str, right: bool) -> Result<(), Breach> {
-    if right { Ok(()) } else { Err((control, what.to_owned())) }
+    if right {
+        Ok(())
+    } else {
+        Err((control, what.to_owned()))
+    }
 }
 
-fn equal<T: PartialEq + std::fmt::Debug>(control: Control, what: &str, seen: T, planned: T) -> Result<(), Breach> {
+fn equal<T: PartialEq + std::fmt::Debug>(
+    control: Control,
+    what: &str,
+    seen: T,
+    planned: T,
+) -> Result<(), Breach> {
     if seen == planned {
         Ok(())
     } else {
-        Err((control, format!("{what}: seen {seen:?}, planned {planned:?}")))
+        Err((
+            control,
+            format!("{what}: seen {seen:?}, planned {planned:?}"),
+        ))
     }
 }
 
 /// Checks what a process says of itself once its walls are up.
 pub fn report(report: &Report, landlock_abi: u32, engine: Engine) -> Result<(), Breach> {
-    equal(Control::Seccomp, "protocol of the runner", report.protocol, gm_protocol::PROTOCOL)?;
+    equal(
+        Control::Seccomp,
+        "protocol of the runner",
+        report.protocol,
+        gm_protocol::PROTOCOL,
+    )?;
     equal(Control::Uid, "uids inside", report.uids, [INNER_ID; 3])?;
     equal(Control::Uid, "gids inside", report.gids, [INNER_ID; 3])?;
     equal(Control::Caps, "capabilities inside", report.caps, 0)?;
-    holds(Control::Caps, "no_new_privs is off inside", report.no_new_privs)?;
+    holds(
+        Control::Caps,
+        "no_new_privs is off inside",
+        report.no_new_privs,
+    )?;
     holds(Control::Caps, "the process is dumpable", !report.dumpable)?;
-    holds(Control::Landlock, "the kernel's Landlock ABI is below the plan's", report.landlock_abi >= landlock_abi)?;
-    holds(Control::Landlock, "the root opens in spite of Landlock", report.root_refused)?;
-    holds(Control::Seccomp, "a call of the soft layer was let through", report.soft_refused)?;
-    let known = known_fds(engine).iter().fold(0b111_u64, |set, fd| set | 1 << fd);
+    holds(
+        Control::Landlock,
+        "the kernel's Landlock ABI is below the plan's",
+        report.landlock_abi >= landlock_abi,
+    )?;
+    holds(
+        Control::Landlock,
+        "the root opens in spite of Landlock",
+        report.root_refused,
+    )?;
+    holds(
+        Control::Seccomp,
+        "a call of the soft layer was let through",
+        report.soft_refused,
+    )?;
+    let known = known_fds(engine)
+        .iter()
+        .fold(0b111_u64, |set, fd| set | 1 << fd);
     holds(
         Control::Descriptors,
         &format!("descriptors inside: {:#b}", report.fds),
@@ -67,7 +104,11 @@ pub fn looked(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
     let started = expected.started;
     equal(Control::Uid, "host uids", looked.uids, [started.uid; 4])?;
     equal(Control::Uid, "host gids", looked.gids, [started.gid; 4])?;
-    holds(Control::Uid, "the host uid is 0", started.uid != 0 && started.gid != 0)?;
+    holds(
+        Control::Uid,
+        "the host uid is 0",
+        started.uid != 0 && started.gid != 0,
+    )?;
     equal(Control::Caps, "capabilities", looked.caps, 0)?;
     holds(Control::Caps, "no_new_privs is off", looked.no_new_privs)?;
     equal(Control::Seccomp, "seccomp mode", looked.seccomp_mode, 2)?;
@@ -78,12 +119,19 @@ pub fn looked(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
     };
     holds(
         Control::Seccomp,
-        &format!("{} seccomp filters, at least {filters} planned", looked.seccomp_filters),
+        &format!(
+            "{} seccomp filters, at least {filters} planned",
+            looked.seccomp_filters
+        ),
         looked.seccomp_filters >= filters,
     )?;
     descriptors(looked, expected)?;
     if started.level >= Level::L3 {
-        holds(Control::Uid, "supplementary groups are left", looked.groups.is_empty())?;
+        holds(
+            Control::Uid,
+            "supplementary groups are left",
+            looked.groups.is_empty(),
+        )?;
         namespaces(&looked.namespaces)?;
         mounts(looked)?;
     }
@@ -101,13 +149,23 @@ fn descriptors(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
             FD_LINK => seen.target.starts_with("socket:["),
             fd if !known_fds(expected.engine).contains(&fd) => false,
             // Assets are mapped and closed before the last filter.
-            FD_ASSETS if expected.engine == Engine::Wasm && expected.stage == Stage::Loaded => false,
+            FD_ASSETS if expected.engine == Engine::Wasm && expected.stage == Stage::Loaded => {
+                false
+            }
             _ => seen.target.starts_with("/memfd:"),
         };
-        holds(Control::Descriptors, &format!("descriptor {fd} is {:?}", seen.target), right)?;
+        holds(
+            Control::Descriptors,
+            &format!("descriptor {fd} is {:?}", seen.target),
+            right,
+        )?;
     }
     let has = |fd: u32| looked.fds.iter().any(|seen| seen.fd == fd);
-    holds(Control::Descriptors, "a standard descriptor or the link is missing", (0..4).all(has))
+    holds(
+        Control::Descriptors,
+        "a standard descriptor or the link is missing",
+        (0..4).all(has),
+    )
 }
 
 /// Every namespace must be another than the broker's own.
@@ -123,7 +181,11 @@ fn namespaces(seen: &Namespaces) -> Result<(), Breach> {
     for (control, name, inode) in all {
         let own = std::fs::metadata(format!("/proc/self/ns/{name}"))
             .map_err(|error| (control, format!("own {name} namespace: {error}")))?;
-        holds(control, &format!("the {name} namespace is the broker's"), inode != 0 && own.ino() != inode)?;
+        holds(
+            control,
+            &format!("the {name} namespace is the broker's"),
+            inode != 0 && own.ino() != inode,
+        )?;
     }
     Ok(())
 }
@@ -131,13 +193,25 @@ fn namespaces(seen: &Namespaces) -> Result<(), Breach> {
 /// One mount: the root, read-only and with nothing of the host below it.
 fn mounts(looked: &Looked) -> Result<(), Breach> {
     let [root] = looked.mounts.as_slice() else {
-        return Err((Control::Mounts, format!("{} mounts, 1 planned", looked.mounts.len())));
+        return Err((
+            Control::Mounts,
+            format!("{} mounts, 1 planned", looked.mounts.len()),
+        ));
     };
     equal(Control::Mounts, "mount point", root.target.as_str(), "/")?;
-    equal(Control::Mounts, "file system of the root", root.fs.as_str(), "tmpfs")?;
+    equal(
+        Control::Mounts,
+        "file system of the root",
+        root.fs.as_str(),
+        "tmpfs",
+    )?;
     for flag in ["ro", "nosuid", "nodev"] {
         let set = root.flags.split(',').any(|seen| seen == flag);
-        holds(Control::Mounts, &format!("the root is not mounted {flag}: {}", root.flags), set)?;
+        holds(
+            Control::Mounts,
+            &format!("the root is not mounted {flag}: {}", root.flags),
+            set,
+        )?;
     }
     Ok(())
 }
@@ -153,7 +227,22 @@ fn groups(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
         holds(control, "no cgroup of its own", planned.contains("gm-"))?;
     }
     let limits = expected.limits;
-    equal(Control::CgroupMemory, "memory limit", looked.memory_bytes, limits.memory_bytes)?;
-    equal(Control::CgroupPids, "process limit", looked.pids, u64::from(limits.pids))?;
-    equal(Control::CgroupCpu, "cpu limit", looked.cpu_percent, u64::from(limits.cpu_percent))
+    equal(
+        Control::CgroupMemory,
+        "memory limit",
+        looked.memory_bytes,
+        limits.memory_bytes,
+    )?;
+    equal(
+        Control::CgroupPids,
+        "process limit",
+        looked.pids,
+        u64::from(limits.pids),
+    )?;
+    equal(
+        Control::CgroupCpu,
+        "cpu limit",
+        looked.cpu_percent,
+        u64::from(limits.cpu_percent),
+    )
 }

@@ -86,14 +86,17 @@ fn badly_typed(what: &str, text: &str, unfit: Unfit) -> Refusal {
 }
 
 /// A moment in RFC 3339, in whole seconds, as keys and signatures count.
-fn moment(time: SystemTime) -> String {
+pub(crate) fn moment(time: SystemTime) -> String {
     let at =
         jiff::Timestamp::try_from(time).and_then(|at| jiff::Timestamp::from_second(at.as_second()));
     at.map_or_else(|_| "unknown".to_owned(), |at| at.to_string())
 }
 
+/// One step of a verification: `ok    5  the mathematics`
+pub(crate) use verify::in_words as step_in_words;
+
 /// Files of a package as JSON.
-fn files(artifacts: &[ArtifactDigest]) -> Value {
+pub(crate) fn files(artifacts: &[ArtifactDigest]) -> Value {
     artifacts
         .iter()
         .map(|file| {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use gm_protocol::plan::{HostOp, Hook};
+use gm_protocol::plan::{Hook, HostOp};
 use serde_json::{Value, json};
 
 use crate::ending::Cause;
@@ -95,9 +95,31 @@ impl<'a> HostApi<'a> {
     /// The host's side for one plugin's process.
     #[must_use]
     pub fn new(parts: Parts<'a>) -> Self {
-        let Parts { source, index, walls, graph, hub, recorder, values, log, rate, result_bytes, most_derived } = parts;
+        let Parts {
+            source,
+            index,
+            walls,
+            graph,
+            hub,
+            recorder,
+            values,
+            log,
+            rate,
+            result_bytes,
+            most_derived,
+        } = parts;
         Self {
-            source, index, walls, graph, hub, recorder, values, log, rate, result_bytes, most_derived,
+            source,
+            index,
+            walls,
+            graph,
+            hub,
+            recorder,
+            values,
+            log,
+            rate,
+            result_bytes,
+            most_derived,
             next_id: 0,
             events: 0,
         }
@@ -117,7 +139,14 @@ impl<'a> HostApi<'a> {
     /// Before any hook: only the log answers.
     #[must_use]
     pub fn outside(&mut self) -> Open {
-        Open { graph: None, seq: None, depth: 0, made: 0, first_id: self.next_id, caused: Vec::new() }
+        Open {
+            graph: None,
+            seq: None,
+            depth: 0,
+            made: 0,
+            first_id: self.next_id,
+            caused: Vec::new(),
+        }
     }
 
     /// Opens the transaction of one hook call.
@@ -142,9 +171,17 @@ impl<'a> HostApi<'a> {
     /// The hook answered ok: what it put is kept, and others hear of it. An
     /// error is the call's answer then, and nothing was kept.
     pub fn commit(&self, open: Open) -> Result<(), String> {
-        let Open { graph, seq, depth, mut caused, .. } = open;
+        let Open {
+            graph,
+            seq,
+            depth,
+            mut caused,
+            ..
+        } = open;
         if let Some(graph) = graph {
-            let committed = graph.commit().map_err(|error| format!("the graph could not be written: {error}"))?;
+            let committed = graph
+                .commit()
+                .map_err(|error| format!("the graph could not be written: {error}"))?;
             self.derive(&committed, seq, depth, &mut caused);
         }
         // Calls that would cause too many were answered `limit` before.
@@ -161,7 +198,8 @@ impl<'a> HostApi<'a> {
         }
         if self.hub.wanted(self.index, Hook::OnNodeUpdated) {
             for change in &committed.updated_nodes {
-                let document = graph::node_updated(&change.node, change.old.as_ref(), &self.source.id);
+                let document =
+                    graph::node_updated(&change.node, change.old.as_ref(), &self.source.id);
                 caused.push(derived(Hook::OnNodeUpdated, seq, depth, document));
             }
         }
@@ -206,10 +244,15 @@ impl<'a> HostApi<'a> {
             return Err(HostError::Limit);
         }
         let text = text(a)?;
-        let Some(call) = open.graph.as_mut() else { return Err(HostError::Internal) };
+        let Some(call) = open.graph.as_mut() else {
+            return Err(HostError::Internal);
+        };
         let by = &self.source.id;
         let (result, document) = match op {
-            HostOp::NodeGet => (call.node_get(text)?, told.map(|_| graph::node_accessed(text, by))),
+            HostOp::NodeGet => (
+                call.node_get(text)?,
+                told.map(|_| graph::node_accessed(text, by)),
+            ),
             HostOp::EdgeGet => (call.edge_get(text)?, None),
             HostOp::NodePut => return Ok((i64::from(call.node_put(text)?), Vec::new())),
             HostOp::EdgePut => return Ok((i64::from(call.edge_put(text)?), Vec::new())),
@@ -227,7 +270,8 @@ impl<'a> HostApi<'a> {
         };
         // Reads are told to those who hook them, when the call is committed.
         if let (Some(hook), Some(document)) = (told, document) {
-            open.caused.push(derived(hook, open.seq, open.depth, document));
+            open.caused
+                .push(derived(hook, open.seq, open.depth, document));
         }
         with_length(result.into_bytes())
     }
@@ -242,7 +286,12 @@ impl<'a> HostApi<'a> {
         with_length(value.to_string().into_bytes())
     }
 
-    fn event_emit(&self, open: &Open, topic: &[u8], data: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+    fn event_emit(
+        &self,
+        open: &Open,
+        topic: &[u8],
+        data: &[u8],
+    ) -> Result<(i64, Vec<u8>), HostError> {
         let topic = text(topic)?;
         graph::check_kind(topic)?;
         if data.len() > self.result_bytes {
@@ -258,7 +307,11 @@ impl<'a> HostApi<'a> {
         };
         let shown = crate::output::escape::one_line(&shown);
         let line = format!("{} │ {topic} {shown}", self.source.id);
-        self.recorder.plugin(self.source, "emitted", json!({"topic": topic, "data": data, "seq": open.seq}));
+        self.recorder.plugin(
+            self.source,
+            "emitted",
+            json!({"topic": topic, "data": data, "seq": open.seq}),
+        );
         self.recorder.say(|output| output.line(&line));
         Ok((0, Vec::new()))
     }
@@ -270,7 +323,8 @@ impl<'a> HostApi<'a> {
         let shown = harmless(text);
         match self.rate.accept(shown.len()) {
             Accepted::Line { dropped } => {
-                let fields = json!({"level": level, "text": shown, "seq": open.seq, "dropped": dropped});
+                let fields =
+                    json!({"level": level, "text": shown, "seq": open.seq, "dropped": dropped});
                 self.recorder.log(self.source, &mut self.log, fields);
                 Ok((0, Vec::new()))
             }

@@ -85,10 +85,19 @@ impl Hub {
         let mut queues = Vec::with_capacity(hooks.len());
         for hooks in hooks {
             wakes.push(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-            queues.push(Queue { hooks, events: VecDeque::new(), busy: true, alive: true, stop: None });
+            queues.push(Queue {
+                hooks,
+                events: VecDeque::new(),
+                busy: true,
+                alive: true,
+                stop: None,
+            });
         }
         Ok(Self {
-            state: Mutex::new(State { queues, ..State::default() }),
+            state: Mutex::new(State {
+                queues,
+                ..State::default()
+            }),
             changed: Condvar::new(),
             most_derived,
             wakes,
@@ -143,7 +152,11 @@ impl Hub {
             }
             state = self.wait(state);
         }
-        for queue in state.queues.iter_mut().filter(|queue| queue.wants(event.hook)) {
+        for queue in state
+            .queues
+            .iter_mut()
+            .filter(|queue| queue.wants(event.hook))
+        {
             queue.events.push_back(Arc::clone(&event));
         }
         self.changed.notify_all();
@@ -180,7 +193,11 @@ impl Hub {
     #[must_use]
     pub fn wanted(&self, by: usize, hook: Hook) -> bool {
         let state = self.lock();
-        let mut others = state.queues.iter().enumerate().filter(|(index, _)| *index != by);
+        let mut others = state
+            .queues
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != by);
         others.any(|(_, queue)| queue.wants(hook))
     }
 
@@ -219,7 +236,10 @@ impl Hub {
         let deadline = Instant::now() + at_most;
         let mut state = self.lock();
         loop {
-            let stopped = state.queues.get(index).is_none_or(|queue| queue.stop.is_some());
+            let stopped = state
+                .queues
+                .get(index)
+                .is_none_or(|queue| queue.stop.is_some());
             if stopped || state.interrupted {
                 return false;
             }
@@ -266,7 +286,9 @@ impl Hub {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -278,7 +300,11 @@ impl Queue {
 
 impl State {
     fn is_quiet(&self) -> bool {
-        self.source_done && self.queues.iter().all(|queue| !queue.busy && queue.events.is_empty())
+        self.source_done
+            && self
+                .queues
+                .iter()
+                .all(|queue| !queue.busy && queue.events.is_empty())
     }
 }
 
@@ -287,7 +313,13 @@ mod tests {
     use super::*;
 
     fn event(hook: Hook, seq: u64) -> Event {
-        Event { hook, seq, subject: None, depth: 0, document: b"{}".to_vec() }
+        Event {
+            hook,
+            seq,
+            subject: None,
+            depth: 0,
+            document: b"{}".to_vec(),
+        }
     }
 
     fn seq_of(next: Next) -> u64 {
@@ -315,7 +347,11 @@ mod tests {
 
     #[test]
     fn nobody_is_shut_down_while_a_call_may_still_cause_events() {
-        let hub = Hub::new(vec![vec![Hook::OnCommitAnalyzed], vec![Hook::OnEdgeCreated]], 10).unwrap();
+        let hub = Hub::new(
+            vec![vec![Hook::OnCommitAnalyzed], vec![Hook::OnEdgeCreated]],
+            10,
+        )
+        .unwrap();
         hub.push(event(Hook::OnCommitAnalyzed, 1));
         hub.source_done();
         std::thread::scope(|scope| {
@@ -339,9 +375,15 @@ mod tests {
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| hub.next(0));
             hub.stop(0, EndingKind::Revoked);
-            assert!(matches!(waiting.join().unwrap(), Next::Kill(EndingKind::Revoked)));
+            assert!(matches!(
+                waiting.join().unwrap(),
+                Next::Kill(EndingKind::Revoked)
+            ));
         });
-        let mut wakes = [rustix::event::PollFd::new(&hub.wakes[0], rustix::event::PollFlags::IN)];
+        let mut wakes = [rustix::event::PollFd::new(
+            &hub.wakes[0],
+            rustix::event::PollFlags::IN,
+        )];
         assert_eq!(rustix::event::poll(&mut wakes, None), Ok(1));
     }
 

@@ -5,17 +5,23 @@
 //! their number.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gm_manifest::{Code, Refusal};
+use mind_gpg::{Identity, RevocationTarget};
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Dir, Home, Lock};
 
 const FILE: &str = "instance.json";
+/// Held while the instance lives.
+pub const LOCK: &str = "lock";
+/// The most bytes of `instance.json`: names and digests of some dozens of plugins.
+const MAX_FILE: u64 = 4 << 20;
 
 /// What `instance.json` says.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// The boot that it belongs to: pids of another boot mean nothing.
     pub boot_id: String,
@@ -26,6 +32,99 @@ pub struct Facts {
     pub start_ticks: u64,
     /// Directories of the instance's groups.
     pub cgroups: Vec<PathBuf>,
+    /// Plugins that were started.
+    #[serde(default)]
+    pub plugins: Vec<Guest>,
+}
+
+/// A plugin's process that an instance started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Guest {
+    /// The plugin.
+    pub id: String,
+    /// The author's primary key, and the key that signed.
+    pub keys: Vec<String>,
+    /// Digests of the statement and of each file.
+    pub digests: Vec<String>,
+    /// Process id on the host.
+    pub pid: u32,
+    /// Its start time, as in [`Facts`].
+    pub start_ticks: u64,
+    /// Directories of its groups.
+    pub groups: Vec<PathBuf>,
+}
+
+impl Guest {
+    /// A process with this id that runs the plugin, in these groups.
+    #[must_use]
+    pub fn new(identity: &Identity, pid: u32, groups: Vec<PathBuf>) -> Self {
+        let files = identity
+            .artifacts
+            .iter()
+            .map(|artifact| artifact.sha256.to_string());
+        Self {
+            id: identity.id.to_string(),
+            keys: vec![
+                identity.fingerprint.to_string(),
+                identity.subkey.to_string(),
+            ],
+            digests: std::iter::once(identity.digest.to_string())
+                .chain(files)
+                .collect(),
+            pid,
+            start_ticks: start_ticks(pid),
+            groups,
+        }
+    }
+
+    /// Whether the process is still there, and still the same.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.start_ticks != 0 && start_ticks(self.pid) == self.start_ticks
+    }
+
+    /// Whether a revocation takes the trust from it.
+    #[must_use]
+    pub fn is_covered_by(&self, target: &RevocationTarget) -> bool {
+        match target {
+            RevocationTarget::Plugin(id) => self.id == id.as_str(),
+            RevocationTarget::Key(key) => self.keys.iter().any(|own| own == key.as_str()),
+            RevocationTarget::Artifact(digest) => self.digests.contains(&digest.to_string()),
+        }
+    }
+
+    /// Kills it with all that its groups hold.
+    pub fn kill(&self) {
+        self.groups.iter().for_each(|group| kill_below(group));
+        // Where it has no group of its own; one that was given again is not it.
+        if self.lives()
+            && let Some(pid) = i32::try_from(self.pid)
+                .ok()
+                .and_then(rustix::process::Pid::from_raw)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// The plugins that the instance in this directory says it started; an unreadable
+/// file names none.
+#[must_use]
+pub fn guests(dir: &Dir) -> Vec<Guest> {
+    let facts = dir.read(FILE, MAX_FILE).ok().flatten();
+    let facts = facts.and_then(|text| serde_json::from_slice::<Facts>(&text).ok());
+    let facts = facts.filter(|facts| facts.boot_id == boot_id());
+    let marker = format!(
+        "gm-{}",
+        dir.path().file_name().unwrap_or_default().to_string_lossy()
+    );
+    let mut guests = facts.map(|facts| facts.plugins).unwrap_or_default();
+    for guest in &mut guests {
+        guest
+            .groups
+            .retain(|group| group.ancestors().any(|above| is_ours(above, &marker)));
+    }
+    guests
 }
 
 /// A run that lives; its directory is gone when it is dropped.
@@ -35,6 +134,7 @@ pub struct Instance {
     pub name: String,
     runs: Dir,
     dir: Dir,
+    facts: Mutex<Facts>,
     _lock: Lock,
 }
 
@@ -47,17 +147,60 @@ impl Instance {
         let name = format!("{:016x}", u64::from_le_bytes(random));
         let runs = home.run()?;
         let dir = runs.make(&name)?;
-        let lock = dir.try_lock("lock")?.ok_or_else(|| {
-            Refusal::new(Code::StoreLocked, "another process holds the lock of a new instance")
+        let lock = dir.try_lock(LOCK)?.ok_or_else(|| {
+            Refusal::new(
+                Code::StoreLocked,
+                "another process holds the lock of a new instance",
+            )
         })?;
-        Ok(Self { name, runs, dir, _lock: lock })
+        Ok(Self {
+            name,
+            runs,
+            dir,
+            facts: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Where it keeps its files.
+    #[must_use]
+    pub fn dir(&self) -> &Dir {
+        &self.dir
     }
 
     /// Writes down which groups are ours, before anything is started in them.
+    ///
+    /// # Errors
+    /// `internal/io`.
     pub fn describe(&self, cgroups: Vec<PathBuf>) -> Result<(), Refusal> {
         let pid = std::process::id();
-        let facts = Facts { boot_id: boot_id(), pid, start_ticks: start_ticks(pid), cgroups };
-        let text = serde_json::to_vec(&facts)
+        self.write(|facts| {
+            let plugins = std::mem::take(&mut facts.plugins);
+            *facts = Facts {
+                boot_id: boot_id(),
+                pid,
+                start_ticks: start_ticks(pid),
+                cgroups,
+                plugins,
+            };
+        })
+    }
+
+    /// Writes down a plugin's process, before it is told to go on.
+    ///
+    /// # Errors
+    /// `internal/io`.
+    pub fn started(&self, guest: Guest) -> Result<(), Refusal> {
+        self.write(|facts| {
+            facts.plugins.retain(|other| other.id != guest.id);
+            facts.plugins.push(guest);
+        })
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Facts)) -> Result<(), Refusal> {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut facts);
+        let text = serde_json::to_vec(&*facts)
             .map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?;
         self.dir.write(FILE, &text)
     }
@@ -79,14 +222,22 @@ pub fn sweep(home: &Home) -> Result<Vec<String>, Refusal> {
         if name.len() != 16 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             continue;
         }
-        let Some(dir) = runs.child(&name)? else { continue };
-        let Some(_lock) = dir.try_lock("lock")? else { continue };
-        if let Some(text) = dir.read(FILE, 64 * 1024)?
+        let Some(dir) = runs.child(&name)? else {
+            continue;
+        };
+        let Some(_lock) = dir.try_lock(LOCK)? else {
+            continue;
+        };
+        if let Some(text) = dir.read(FILE, MAX_FILE)?
             && let Ok(facts) = serde_json::from_slice::<Facts>(&text)
             && facts.boot_id == boot_id()
         {
             let marker = format!("gm-{name}");
-            facts.cgroups.iter().filter(|group| is_ours(group, &marker)).for_each(|group| remove_group(group));
+            facts
+                .cgroups
+                .iter()
+                .filter(|group| is_ours(group, &marker))
+                .for_each(|group| remove_group(group));
         }
         runs.remove_tree(&name)?;
         swept.push(name);
@@ -97,7 +248,9 @@ pub fn sweep(home: &Home) -> Result<Vec<String>, Refusal> {
 /// Only a directory of a cgroup mount that carries the instance's own name.
 fn is_ours(group: &Path, marker: &str) -> bool {
     group.starts_with("/sys/fs/cgroup")
-        && group.components().all(|part| part != std::path::Component::ParentDir)
+        && group
+            .components()
+            .all(|part| part != std::path::Component::ParentDir)
         && group.file_name().is_some_and(|name| name == marker)
 }
 
@@ -115,7 +268,9 @@ pub fn remove_group(group: &Path) {
 }
 
 fn children(group: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(group) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(group) else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
@@ -138,7 +293,10 @@ fn kill_below(group: &Path) {
 }
 
 fn remove_below(group: &Path) -> bool {
-    let empty = children(group).iter().map(|child| remove_below(child)).fold(true, |all, one| all && one);
+    let empty = children(group)
+        .iter()
+        .map(|child| remove_below(child))
+        .fold(true, |all, one| all && one);
     match std::fs::remove_dir(group) {
         Ok(()) => empty,
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
@@ -153,8 +311,15 @@ fn boot_id() -> String {
 /// Field 22 of proc_pid_stat(5).
 fn start_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-    after_name.split_whitespace().nth(19).and_then(|field| field.parse().ok()).unwrap_or(0)
+    let after_name = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest)
+        .unwrap_or_default();
+    after_name
+        .split_whitespace()
+        .nth(19)
+        .and_then(|field| field.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -164,7 +329,10 @@ mod tests {
     #[test]
     fn only_groups_that_carry_the_instances_name_are_removed() {
         let marker = "gm-0123456789abcdef";
-        assert!(is_ours(Path::new("/sys/fs/cgroup/memory/x/gm-0123456789abcdef"), marker));
+        assert!(is_ours(
+            Path::new("/sys/fs/cgroup/memory/x/gm-0123456789abcdef"),
+            marker
+        ));
         for other in [
             "/sys/fs/cgroup/memory/x",
             "/sys/fs/cgroup/gm-0123456789abcdef/..",

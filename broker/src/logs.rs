@@ -15,7 +15,7 @@ pub const MAX_LINE: usize = 4096;
 /// The most bytes of log text a second.
 const BYTES_A_SECOND: usize = 64 * 1024;
 /// How many rotated files are kept.
-const KEPT: u32 = 3;
+pub const KEPT: u32 = 3;
 
 /// A file of JSON lines that is rotated when it grows.
 #[derive(Debug)]
@@ -32,7 +32,13 @@ impl LogFile {
     pub fn open(dir: Dir, name: &str, most: u64) -> Result<Self, Refusal> {
         let file = dir.append(name)?;
         let size = file.metadata().map(|meta| meta.len()).unwrap_or(0);
-        Ok(Self { dir, name: name.to_owned(), file, size, most })
+        Ok(Self {
+            dir,
+            name: name.to_owned(),
+            file,
+            size,
+            most,
+        })
     }
 
     /// Appends one line. A full disk loses the line, never the run.
@@ -44,7 +50,9 @@ impl LogFile {
         line.push_str(text);
         line.push('\n');
         if self.file.write_all(line.as_bytes()).is_ok() {
-            self.size = self.size.saturating_add(line.len().try_into().unwrap_or(u64::MAX));
+            self.size = self
+                .size
+                .saturating_add(line.len().try_into().unwrap_or(u64::MAX));
         }
     }
 
@@ -112,11 +120,17 @@ impl Rate {
         if self.lines >= self.lines_a_second || self.bytes.saturating_add(len) > BYTES_A_SECOND {
             self.dropped_now += 1;
             self.dropped_ever += 1;
-            return if self.dropped_ever > self.most_dropped { Accepted::Flood } else { Accepted::Dropped };
+            return if self.dropped_ever > self.most_dropped {
+                Accepted::Flood
+            } else {
+                Accepted::Dropped
+            };
         }
         self.lines += 1;
         self.bytes += len;
-        Accepted::Line { dropped: std::mem::take(&mut self.dropped_now) }
+        Accepted::Line {
+            dropped: std::mem::take(&mut self.dropped_now),
+        }
     }
 
     /// How many lines this run has lost.

@@ -45,7 +45,11 @@ impl<'a> Workshop<'a> {
     /// Class `store`, `internal/io`.
     pub fn open(home: &Home, config: &'a Config, launcher: &'a Launcher) -> Result<Self, Refusal> {
         let cache = Cache::open(home, config.limits.cache.get())?;
-        Ok(Self { config, launcher, cache })
+        Ok(Self {
+            config,
+            launcher,
+            cache,
+        })
     }
 
     /// Plans and compiles, or finds the artifact in the cache.
@@ -55,43 +59,34 @@ impl<'a> Workshop<'a> {
     /// each with the plugin's id and version.
     pub fn build(&self, plugin: &VerifiedPlugin) -> Result<Built, Refusal> {
         let manifest = plugin.manifest();
-        self.build_unnamed(plugin, manifest).map_err(|refusal| named(refusal, manifest))
+        self.build_unnamed(plugin, manifest)
+            .map_err(|refusal| named(refusal, manifest))
     }
 
-    fn build_unnamed(&self, plugin: &VerifiedPlugin, manifest: &Manifest) -> Result<Built, Refusal> {
-        supported(manifest)?;
-        let plan = plan::derive(manifest, self.config)?;
-        let entrypoint = plugin
-            .artifact(manifest.entrypoint())
-            .ok_or_else(|| Refusal::new(Code::ArtifactMissing, "the entrypoint is not in the package"))?;
-        let hooks = manifest.hooks().iter().map(|hook| hook_of(*hook)).collect::<Result<Vec<Hook>, _>>()?;
+    fn build_unnamed(
+        &self,
+        plugin: &VerifiedPlugin,
+        manifest: &Manifest,
+    ) -> Result<Built, Refusal> {
+        let plan = gm_policy::Plan::derive(manifest, &self.config.operator())?;
+        let entrypoint = plugin.artifact(manifest.entrypoint()).ok_or_else(|| {
+            Refusal::new(
+                Code::ArtifactMissing,
+                "the entrypoint is not in the package",
+            )
+        })?;
+        let hooks = hooks_of(manifest)?;
         let module = Module {
             code: entrypoint.fd(),
             digest: entrypoint.digest().sha256.as_bytes(),
             host_ops: plan.host_ops(),
-            hooks,
+            hooks: hooks.clone(),
         };
-        let walls = || plan::compile_walls(&plan, self.config);
+        let walls =
+            || plan::compile_walls(plan.host_ops(), hooks, self.config, self.launcher.host());
         let code = compile::artifact(self.launcher, &self.cache, &module, walls)?;
         Ok(Built { plan, code })
     }
-}
-
-/// Whether this version has an engine for the plugin's kind. Native code needs
-/// the operator's word before anything else is said of it.
-fn supported(manifest: &Manifest) -> Result<(), Refusal> {
-    let kind = manifest.kind();
-    if kind == Kind::Wasm {
-        return Ok(());
-    }
-    let refusal = Refusal::new(
-        Code::WallKindUnsupported,
-        format!("this version has no engine for kind = \"{kind}\""),
-    );
-    Err(match manifest.span("plugin.kind") {
-        Some(span) => refusal.line(span.line),
-        None => refusal,
-    })
 }
 
 /// Native plugins need the operator's entry, and at a run the caller's word too.
@@ -109,7 +104,10 @@ pub fn native_allowed(manifest: &Manifest, config: &Config, asked: bool) -> Resu
     } else {
         return Ok(());
     };
-    let refusal = Refusal::new(Code::PolicyNativeDisallowed, format!("native code: {missing}"));
+    let refusal = Refusal::new(
+        Code::PolicyNativeDisallowed,
+        format!("native code: {missing}"),
+    );
     Err(named(refusal, manifest))
 }
 
@@ -119,7 +117,9 @@ pub fn named(refusal: Refusal, manifest: &Manifest) -> Refusal {
     if refusal.plugin.is_some() {
         return refusal;
     }
-    refusal.plugin(manifest.id().as_str()).version(manifest.version().to_string())
+    refusal
+        .plugin(manifest.id().as_str())
+        .version(manifest.version().to_string())
 }
 
 /// Prepares the plugins of one run.
@@ -137,7 +137,12 @@ impl<'a> Preparer<'a> {
     ///
     /// # Errors
     /// Class `store`, `internal/io`.
-    pub fn open(home: &'a Home, config: &'a Config, launcher: &'a Launcher, allow_native: bool) -> Result<Self, Refusal> {
+    pub fn open(
+        home: &'a Home,
+        config: &'a Config,
+        launcher: &'a Launcher,
+        allow_native: bool,
+    ) -> Result<Self, Refusal> {
         Ok(Self {
             home,
             config,
@@ -156,10 +161,35 @@ impl<'a> Preparer<'a> {
     /// that a verification may refuse.
     pub fn verified(&self, id: &PluginId) -> Result<VerifiedPlugin, Refusal> {
         let trust = TrustStore::open(self.home.trust()?.path())?;
-        let signed = self.registry.read_enabled(id, &trust)?;
-        let plugin = trust.verify(signed, SystemTime::now())?;
+        let entry = self.registry.entry(id)?;
+        let plugin = entry
+            .read(&trust)
+            .and_then(|signed| trust.verify(signed, SystemTime::now()));
+        if let Some(suspended) = entry.suspended() {
+            return Err(match plugin {
+                // What was revoked was disabled by it: that is the graver word.
+                Err(refusal) if refusal.code.class() == "revoked" => refusal,
+                Err(_) | Ok(_) => suspended,
+            });
+        }
+        let plugin = plugin?;
         native_allowed(plugin.manifest(), self.config, self.allow_native)?;
         Ok(plugin)
+    }
+
+    /// Whether what was prepared may still run: asked again at each start, as it
+    /// may have been revoked, disabled or replaced meanwhile.
+    ///
+    /// # Errors
+    /// As [`Preparer::verified`]; `artifact/digest-mismatch` if another package
+    /// was loaded.
+    pub fn still_allows(&self, plugin: &Hosted) -> Result<(), Refusal> {
+        let now = self.verified(&plugin.identity.id)?;
+        if now.identity().digest == plugin.identity.digest {
+            return Ok(());
+        }
+        let detail = "another package was loaded meanwhile";
+        Err(Refusal::new(Code::ArtifactDigestMismatch, detail).plugin(&plugin.source.id))
     }
 
     /// All steps up to the start. `facts` and `total` are what `init` tells of
@@ -167,13 +197,29 @@ impl<'a> Preparer<'a> {
     ///
     /// # Errors
     /// As [`Preparer::verified`] and [`Workshop::build`]; `policy/admission`.
-    pub fn prepare(&self, id: &PluginId, others: &[Hosted], facts: &Value, total: Option<u64>) -> Result<Hosted, Refusal> {
+    pub fn prepare(
+        &self,
+        id: &PluginId,
+        others: &[Hosted],
+        facts: &Value,
+        total: Option<u64>,
+    ) -> Result<Hosted, Refusal> {
         let plugin = self.verified(id)?;
         let Built { plan, code } = self.workshop.build(&plugin)?;
         let (assets, fd) = assets(&plugin)?;
         let manifest = plugin.manifest();
-        let walls = Walls::new(&plan, code.len, assets, self.config).map_err(|refusal| named(refusal, manifest))?;
-        self.admit(&walls, others).map_err(|refusal| named(refusal, manifest))?;
+        let hooks = hooks_of(manifest)?;
+        let walls = Walls::new(
+            &plan,
+            code.len,
+            assets,
+            hooks.clone(),
+            self.config,
+            self.launcher.host(),
+        )
+        .map_err(|refusal| named(refusal, manifest))?;
+        self.admit(&walls, others)
+            .map_err(|refusal| named(refusal, manifest))?;
         let identity = plugin.identity();
         let init = self.init(&plugin, &walls, facts, total);
         Ok(Hosted {
@@ -183,12 +229,11 @@ impl<'a> Preparer<'a> {
                 version: identity.version.to_string(),
                 kind: manifest.kind().as_str(),
             },
-            hooks: manifest.hooks().iter().map(|hook| hook_of(*hook)).collect::<Result<_, _>>()?,
+            hooks,
             walls,
             code: code.fd,
             assets: fd,
-            digest: identity.digest.to_string(),
-            key: identity.fingerprint.as_str().to_owned(),
+            identity: identity.clone(),
             init,
         })
     }
@@ -201,8 +246,15 @@ impl<'a> Preparer<'a> {
             let detail = format!("{most} plugins run already");
             return Err(Refusal::new(Code::PolicyAdmission, detail).rule("limits.plugins"));
         }
-        let room = self.launcher.host().memory_bytes.saturating_sub(limits.reserve.get());
-        let taken: u64 = others.iter().map(|other| other.walls.limits.memory_bytes).sum();
+        let room = self
+            .launcher
+            .host()
+            .memory_bytes
+            .saturating_sub(limits.reserve.get());
+        let taken: u64 = others
+            .iter()
+            .map(|other| other.walls.limits.memory_bytes)
+            .sum();
         let wanted = walls.limits.memory_bytes;
         if taken.saturating_add(wanted) <= room {
             return Ok(());
@@ -214,7 +266,13 @@ impl<'a> Preparer<'a> {
     }
 
     /// The document `gm.init/1`.
-    fn init(&self, plugin: &VerifiedPlugin, walls: &Walls, facts: &Value, total: Option<u64>) -> Vec<u8> {
+    fn init(
+        &self,
+        plugin: &VerifiedPlugin,
+        walls: &Walls,
+        facts: &Value,
+        total: Option<u64>,
+    ) -> Vec<u8> {
         let identity = plugin.identity();
         let assets: Vec<Value> = files(plugin)
             .map(|file| json!({"path": file.digest().path.as_str(), "bytes": file.digest().len}))
@@ -239,16 +297,27 @@ impl<'a> Preparer<'a> {
     }
 }
 
+/// The manifest's hooks, as the link names them.
+fn hooks_of(manifest: &Manifest) -> Result<Vec<Hook>, Refusal> {
+    manifest.hooks().iter().map(|hook| hook_of(*hook)).collect()
+}
+
 /// The files of a package beside its code.
 fn files(plugin: &VerifiedPlugin) -> impl Iterator<Item = &mind_gpg::Artifact> {
     let entrypoint = plugin.manifest().entrypoint();
-    plugin.artifacts().iter().filter(move |file| file.digest().path != *entrypoint)
+    plugin
+        .artifacts()
+        .iter()
+        .filter(move |file| file.digest().path != *entrypoint)
 }
 
 /// All assets, one after the other, in one sealed file; none if there are none.
 fn assets(plugin: &VerifiedPlugin) -> Result<(Vec<Asset>, Option<OwnedFd>), Refusal> {
     let failed = |error: &dyn std::fmt::Display| {
-        Refusal::new(Code::InternalIo, format!("could not keep the assets: {error}"))
+        Refusal::new(
+            Code::InternalIo,
+            format!("could not keep the assets: {error}"),
+        )
     };
     let mut list = Vec::new();
     let mut offset = 0;
@@ -257,11 +326,17 @@ fn assets(plugin: &VerifiedPlugin) -> Result<(Vec<Asset>, Option<OwnedFd>), Refu
         let bytes = file.bytes().map_err(|error| failed(&error))?;
         let memory = match &mut memory {
             Some(memory) => memory,
-            none => none.insert(std::fs::File::from(memfd("gm-assets").map_err(|error| failed(&error))?)),
+            none => none.insert(std::fs::File::from(
+                memfd("gm-assets").map_err(|error| failed(&error))?,
+            )),
         };
         memory.write_all(&bytes).map_err(|error| failed(&error))?;
         let len = file.digest().len;
-        list.push(Asset { path: file.digest().path.as_str().to_owned(), offset, len });
+        list.push(Asset {
+            path: file.digest().path.as_str().to_owned(),
+            offset,
+            len,
+        });
         offset = offset.saturating_add(len);
     }
     let fd = memory.map(OwnedFd::from);

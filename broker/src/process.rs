@@ -90,19 +90,26 @@ impl<'a> Process<'a> {
     /// Until when, absolutely, a step that starts now may take.
     #[must_use]
     pub fn until(&self, at_most: Duration) -> Wait<'a> {
-        Wait { deadline: Instant::now() + at_most, wake: self.wake }
+        Wait {
+            deadline: Instant::now() + at_most,
+            wake: self.wake,
+        }
     }
 
     /// Sends the walls, hears the report, reads the process back from outside,
     /// and only then says `Go`.
     pub fn wall_in(&mut self, setup: Setup) -> Result<(Report, Looked), Cause> {
-        let wait = Wait { deadline: self.begun + REPORT_TIME, wake: self.wake };
+        let wait = Wait {
+            deadline: self.begun + REPORT_TIME,
+            wake: self.wake,
+        };
         let abi = setup.landlock_abi;
         self.send(&ToRunner::Setup(setup), &[], wait)?;
         let FromRunner::Report(report) = self.recv(wait)? else {
             return Err(Cause::Link("the report was due".into()));
         };
-        expect::report(&report, abi, self.engine).map_err(|(control, why)| Cause::Wall(control, why))?;
+        expect::report(&report, abi, self.engine)
+            .map_err(|(control, why)| Cause::Wall(control, why))?;
         let looked = self.look(Stage::Walled)?;
         self.send(&ToRunner::Go, &[], wait)?;
         Ok((report, looked))
@@ -151,7 +158,13 @@ impl<'a> Process<'a> {
     }
 
     /// Receives the rest of a document, at most `cap` bytes in all.
-    pub fn recv_parts(&mut self, first: Vec<u8>, more: bool, cap: usize, wait: Wait<'_>) -> Result<Vec<u8>, Cause> {
+    pub fn recv_parts(
+        &mut self,
+        first: Vec<u8>,
+        more: bool,
+        cap: usize,
+        wait: Wait<'_>,
+    ) -> Result<Vec<u8>, Cause> {
         let whole = self.link.recv_parts(first, more, cap, wait);
         whole.map_err(|error| self.cause(error))
     }
@@ -178,16 +191,28 @@ impl<'a> Process<'a> {
             }
         }
         let collected = self.launcher.collect(id).ok();
-        let last = self.last.take().or_else(|| match self.link.drain_last(QUEUED) {
-            Some(FromRunner::Last(last)) => Some(last),
-            _ => None,
-        });
+        let last = self
+            .last
+            .take()
+            .or_else(|| match self.link.drain_last(QUEUED) {
+                Some(FromRunner::Last(last)) => Some(last),
+                _ => None,
+            });
         let launcher_died = self.launcher.is_dead();
-        let cause = if launcher_died { Cause::Launcher } else { cause };
+        let cause = if launcher_died {
+            Cause::Launcher
+        } else {
+            cause
+        };
         Dead {
             ending: Ending::judge(&cause, collected.as_ref(), last),
             collected,
-            wall_us: self.begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+            wall_us: self
+                .begun
+                .elapsed()
+                .as_micros()
+                .try_into()
+                .unwrap_or(u64::MAX),
         }
     }
 

@@ -46,7 +46,10 @@ impl<'a> Recorder<'a> {
     /// Records go to `journal` and, as `wanted`, to `output`.
     #[must_use]
     pub fn new(output: &'a mut Output, journal: LogFile, wanted: Wanted) -> Self {
-        Self { sinks: Mutex::new(Sinks { output, journal }), wanted }
+        Self {
+            sinks: Mutex::new(Sinks { output, journal }),
+            wanted,
+        }
     }
 
     /// A record of the run itself.
@@ -69,7 +72,10 @@ impl<'a> Recorder<'a> {
         if self.wanted.logs {
             let mut sinks = self.lock();
             sinks.output.record(&record);
-            let text = record.get("text").and_then(Value::as_str).unwrap_or_default();
+            let text = record
+                .get("text")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             sinks.output.note(&format!("{} │ {text}", source.id));
         }
     }
@@ -78,7 +84,8 @@ impl<'a> Recorder<'a> {
     pub fn refused(&self, refusal: &gm_manifest::Refusal) -> u8 {
         let mut sinks = self.lock();
         let exit = sinks.output.refused(refusal);
-        let fields = json!({"exit": exit, "code": refusal.code.to_string(), "detail": refusal.detail});
+        let fields =
+            json!({"exit": exit, "code": refusal.code.to_string(), "detail": refusal.detail});
         let mut line = record("refused", None, fields);
         line.insert("plugin".into(), json!(refusal.plugin));
         line.insert("version".into(), json!(refusal.version));
@@ -131,7 +138,9 @@ fn record(event: &str, source: Option<&Source>, fields: Value) -> Map<String, Va
 /// RFC 3339 in UTC with microseconds, always six digits.
 #[must_use]
 pub fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+        .to_string()
 }
 
 /// What a plugin's life came to, besides its ending.
@@ -167,7 +176,12 @@ pub struct Reached {
 
 /// The fields of an `ended` record.
 #[must_use]
-pub fn ended(ending: &Ending, tally: &Tally, reached: &Reached, restart: Option<(u64, u32)>) -> Value {
+pub fn ended(
+    ending: &Ending,
+    tally: &Tally,
+    reached: &Reached,
+    restart: Option<(u64, u32)>,
+) -> Value {
     json!({
         "ending": ending.kind.as_str(),
         "exit": ending.kind.exit(),
@@ -181,7 +195,7 @@ pub fn ended(ending: &Ending, tally: &Tally, reached: &Reached, restart: Option<
         "memory_peak_bytes": tally.memory_peak,
         "seccomp": ending.seccomp.as_ref().map(|seen| json!({
             "nr": seen.nr,
-            "call": seen.nr.and_then(gm_policy_name),
+            "call": seen.nr.and_then(call_name),
             "args": seen.args,
         })),
         "signal": ending.signal,
@@ -195,28 +209,57 @@ pub fn ended(ending: &Ending, tally: &Tally, reached: &Reached, restart: Option<
 
 /// An ending in words for the person who must act.
 #[must_use]
-pub fn ending_for_people(source: &Source, ending: &Ending, tally: &Tally, reached: &Reached) -> String {
+pub fn ending_for_people(
+    source: &Source,
+    ending: &Ending,
+    tally: &Tally,
+    reached: &Reached,
+) -> String {
     let id = &source.id;
-    let line = reached.manifest_line.map(|line| format!(", manifest line {line}")).unwrap_or_default();
+    let line = reached
+        .manifest_line
+        .map(|line| format!(", manifest line {line}"))
+        .unwrap_or_default();
     let limit = reached.limit.as_deref().unwrap_or("its limit");
     let layer = ending.layer.as_deref().unwrap_or("-");
-    let during = tally.at_hook.map(|hook| format!(" during {hook}")).unwrap_or_default();
-    let detail = ending.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let during = tally
+        .at_hook
+        .map(|hook| format!(" during {hook}"))
+        .unwrap_or_default();
+    let detail = ending
+        .detail
+        .as_deref()
+        .map(|detail| format!(": {detail}"))
+        .unwrap_or_default();
     match ending.kind {
-        EndingKind::Finished => format!("{id} │ finished, {} calls, {} errors", tally.calls, tally.errors),
-        EndingKind::TimedOut => format!("{id} │ stopped{during}: over time_limit {limit}{line}; raise permissions.time_limit, or do less in one call"),
-        EndingKind::OutOfMemory => format!("{id} │ stopped{during}: over memory_limit {limit}{line} (seen by {layer}); raise permissions.memory_limit, or keep less"),
+        EndingKind::Finished => format!(
+            "{id} │ finished, {} calls, {} errors",
+            tally.calls, tally.errors
+        ),
+        EndingKind::TimedOut => format!(
+            "{id} │ stopped{during}: over time_limit {limit}{line}; raise permissions.time_limit, or do less in one call"
+        ),
+        EndingKind::OutOfMemory => format!(
+            "{id} │ stopped{during}: over memory_limit {limit}{line} (seen by {layer}); raise permissions.memory_limit, or keep less"
+        ),
         EndingKind::ForbiddenSyscall => {
-            let call = ending.seccomp.as_ref().and_then(|seen| seen.nr).map_or_else(
-                || "a call that was not reported".to_owned(),
-                |nr| gm_policy_name(nr).map_or_else(|| format!("call {nr}"), str::to_owned),
-            );
-            format!("{id} │ stopped{during}: {call} is forbidden by its seccomp profile; see gm-broker policy show {id}")
+            let call = ending
+                .seccomp
+                .as_ref()
+                .and_then(|seen| seen.nr)
+                .map_or_else(
+                    || "a call that was not reported".to_owned(),
+                    |nr| call_name(nr).map_or_else(|| format!("call {nr}"), str::to_owned),
+                );
+            format!(
+                "{id} │ stopped{during}: {call} is forbidden by its seccomp profile; see gm-broker policy show {id}"
+            )
         }
         kind => format!("{id} │ {}{during} (layer {layer}){detail}", kind.as_str()),
     }
 }
 
-fn gm_policy_name(nr: i32) -> Option<&'static str> {
-    u32::try_from(nr).ok().and_then(gm_policy::call_name)
+/// A call's name on this machine.
+fn call_name(nr: i32) -> Option<&'static str> {
+    gm_policy::name_of(gm_policy::Arch::native()?, u32::try_from(nr).ok()?)
 }

@@ -40,24 +40,54 @@ pub fn run(home: &Home, config: &Config, args: &RunArgs, output: &mut Output) ->
 }
 
 /// Nothing is started, not even the launcher.
-fn in_safe_mode(home: &Home, config: &Config, args: &RunArgs, output: &mut Output) -> Result<u8, Refusal> {
+fn in_safe_mode(
+    home: &Home,
+    config: &Config,
+    args: &RunArgs,
+    output: &mut Output,
+) -> Result<u8, Refusal> {
     if let Some(id) = args.ids.first() {
         let detail = "safe mode starts no plugin";
-        return Err(Refusal::new(Code::PolicySafeMode, detail).plugin(id).rule("--safe-mode"));
+        return Err(Refusal::new(Code::PolicySafeMode, detail)
+            .plugin(id)
+            .rule("--safe-mode"));
     }
     let feed = Feed::open(config, &args.options)?;
     let recorder = recorder(home, config, args, output)?;
     recorder.run("run_started", started(home, &feed, None, &[])?);
     recorder.say(|output| output.note("safe mode: no plugin is started"));
-    recorder.run("run_ended", ended(0, &Walked::default(), &[], Instant::now()));
+    recorder.run(
+        "run_ended",
+        ended(0, &Walked::default(), &[], Instant::now()),
+    );
     Ok(0)
 }
 
-fn hosted(home: &Home, config: &Config, args: &RunArgs, output: &mut Output) -> Result<u8, Refusal> {
+fn hosted(
+    home: &Home,
+    config: &Config,
+    args: &RunArgs,
+    output: &mut Output,
+) -> Result<u8, Refusal> {
+    hosted_after(home, config, args, output, |_| Ok(()))
+}
+
+/// The same, with something to do first that needs the launcher too.
+///
+/// # Errors
+/// What was refused before the run began.
+pub fn hosted_after(
+    home: &Home,
+    config: &Config,
+    args: &RunArgs,
+    output: &mut Output,
+    first: impl FnOnce(&Session) -> Result<(), Refusal>,
+) -> Result<u8, Refusal> {
     let session = Session::begin(home, config)?;
     // After the launcher, which must not inherit the mask; before any thread.
     let exit = Signals::take().and_then(|signals| {
         let level = session.level(config, args.options.min_isolation)?;
+        first(&session)?;
         host(&session, &signals, level, home, config, args, output)
     });
     session.end();
@@ -79,7 +109,10 @@ fn host(
     let ids = ids(home, args)?;
     let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;
     let recorder = recorder(home, config, args, output)?;
-    recorder.run("run_started", started(home, &feed, Some((session, level)), &ids)?);
+    recorder.run(
+        "run_started",
+        started(home, &feed, Some((session, level)), &ids)?,
+    );
     let begun = Instant::now();
     let (plugins, mut fates) = prepare(&preparer, &recorder, &feed, &ids, args.options.fail_fast);
     let hub = walk::hub_for(&plugins, config)?;
@@ -97,15 +130,28 @@ fn host(
     };
     let walked = hosting.walk(&mut feed, &mut fates)?;
     fates.sort_by(|a, b| a.id.cmp(&b.id));
-    let exit = result::exit_of(walked.signal, session.launcher().is_dead(), walked.refused, &fates);
+    let exit = result::exit_of(
+        walked.signal,
+        session.launcher().is_dead(),
+        walked.refused,
+        &fates,
+    );
     result::print_reports(&recorder, &fates);
     recorder.run("run_ended", ended(exit, &walked, &fates, begun));
     Ok(exit)
 }
 
-fn recorder<'a>(home: &Home, config: &Config, args: &RunArgs, output: &'a mut Output) -> Result<Recorder<'a>, Refusal> {
+fn recorder<'a>(
+    home: &Home,
+    config: &Config,
+    args: &RunArgs,
+    output: &'a mut Output,
+) -> Result<Recorder<'a>, Refusal> {
     let journal = LogFile::open(home.logs()?, "broker.jsonl", config.limits.log_file.get())?;
-    let wanted = Wanted { no_replies: args.options.no_replies, logs: args.options.logs };
+    let wanted = Wanted {
+        no_replies: args.options.no_replies,
+        logs: args.options.logs,
+    };
     Ok(Recorder::new(output, journal, wanted))
 }
 
@@ -117,8 +163,12 @@ fn ids(home: &Home, args: &RunArgs) -> Result<Vec<PluginId>, Refusal> {
     }
     let mut ids = Vec::new();
     for text in &args.ids {
-        let id = PluginId::parse(text)
-            .map_err(|rule| Refusal::new(Code::UsageUnknownPlugin, format!("{text:?} is no plugin's id: {rule}")))?;
+        let id = PluginId::parse(text).map_err(|rule| {
+            Refusal::new(
+                Code::UsageUnknownPlugin,
+                format!("{text:?} is no plugin's id: {rule}"),
+            )
+        })?;
         if !ids.contains(&id) {
             ids.push(id);
         }
@@ -128,7 +178,13 @@ fn ids(home: &Home, args: &RunArgs) -> Result<Vec<PluginId>, Refusal> {
 }
 
 /// Prepares each plugin; one that is refused stops no other, unless asked to.
-fn prepare(preparer: &Preparer<'_>, recorder: &Recorder<'_>, feed: &Feed, ids: &[PluginId], fail_fast: bool) -> (Vec<Hosted>, Vec<Fate>) {
+fn prepare(
+    preparer: &Preparer<'_>,
+    recorder: &Recorder<'_>,
+    feed: &Feed,
+    ids: &[PluginId],
+    fail_fast: bool,
+) -> (Vec<Hosted>, Vec<Fate>) {
     let facts = feed.facts();
     let mut plugins = Vec::new();
     let mut fates = Vec::new();
@@ -136,7 +192,11 @@ fn prepare(preparer: &Preparer<'_>, recorder: &Recorder<'_>, feed: &Feed, ids: &
         match preparer.prepare(id, &plugins, &facts, feed.total()) {
             Ok(plugin) => plugins.push(plugin),
             Err(refusal) => {
-                let refusal = if refusal.plugin.is_none() { refusal.plugin(id.as_str()) } else { refusal };
+                let refusal = if refusal.plugin.is_none() {
+                    refusal.plugin(id.as_str())
+                } else {
+                    refusal
+                };
                 fates.push(Fate::refused(id.as_str(), recorder.refused(&refusal)));
                 if fail_fast {
                     plugins.clear();
@@ -149,12 +209,17 @@ fn prepare(preparer: &Preparer<'_>, recorder: &Recorder<'_>, feed: &Feed, ids: &
 }
 
 /// The fields of `run_started`.
-fn started(home: &Home, feed: &Feed, session: Option<(&Session, Level)>, ids: &[PluginId]) -> Result<Value, Refusal> {
+fn started(
+    home: &Home,
+    feed: &Feed,
+    session: Option<(&Session, Level)>,
+    ids: &[PluginId],
+) -> Result<Value, Refusal> {
     let facts = feed.facts();
     let fact = |name: &str| facts.get(name).cloned().unwrap_or_default();
     let ids: Vec<&str> = ids.iter().map(PluginId::as_str).collect();
     Ok(json!({
-        "instance": session.map(|(session, _)| session.name()),
+        "instance": session.map(|(session, _)| &session.instance().name),
         "repo": facts.is_object(),
         "object_format": fact("object_format"),
         "bare": fact("bare"),
@@ -186,11 +251,18 @@ fn ended(exit: u8, walked: &Walked, fates: &[Fate], begun: Instant) -> Value {
 ///
 /// # Errors
 /// Class `source`.
-pub fn repository_graph(home: &Home, config: &Config, repo: Option<&Path>) -> Result<Graph, Refusal> {
+pub fn repository_graph(
+    home: &Home,
+    config: &Config,
+    repo: Option<&Path>,
+) -> Result<Graph, Refusal> {
     let repository = Repository::discover(repo, &config.trusted_sources)?;
     Graph::open_read_only(&home.graph()?.path().join(repository.graph_file_name()))
 }
 
 fn launcher_failed() -> Refusal {
-    Refusal::new(Code::InternalLauncher, "the launcher died; everything that it had started was ended")
+    Refusal::new(
+        Code::InternalLauncher,
+        "the launcher died; everything that it had started was ended",
+    )
 }

@@ -31,10 +31,10 @@ impl Session {
         Ok(Self { instance, launcher })
     }
 
-    /// The instance's name.
+    /// The live instance.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.instance.name
+    pub fn instance(&self) -> &Instance {
+        &self.instance
     }
 
     /// Starts and ends processes.
@@ -54,7 +54,10 @@ impl Session {
             return Ok(host.level);
         }
         let gaps = host.gaps.join("; ");
-        let detail = format!("this machine gives {}, but {wanted} is the least that may run: {gaps}", host.level);
+        let detail = format!(
+            "this machine gives {}, but {wanted} is the least that may run: {gaps}",
+            host.level
+        );
         Err(Refusal::new(Code::WallLevel, detail).rule(format!("isolation.min = \"{wanted}\"")))
     }
 

@@ -34,6 +34,23 @@ impl Signals {
         Ok(Self { arrived, over })
     }
 
+    /// Waits for one of them: the exit code that it asks for, if it came.
+    #[must_use]
+    pub fn arrived(&self, at_most: std::time::Duration) -> Option<u8> {
+        let mut fds = [PollFd::from_borrowed_fd(
+            self.arrived.as_fd(),
+            PollFlags::IN,
+        )];
+        let timeout = rustix::event::Timespec::try_from(at_most).ok();
+        // An interrupted wait is a short one.
+        let _ = poll(&mut fds, timeout.as_ref());
+        self.arrived
+            .read_signal()
+            .ok()
+            .flatten()
+            .map(|info| exit_of(info.ssi_signo))
+    }
+
     /// Carries signals out until [`Signals::finish`]; gives the exit code that
     /// the first one asks for.
     pub fn serve(&self, hub: &Hub) -> Option<u8> {
@@ -49,8 +66,7 @@ impl Signals {
                 return first;
             }
             while let Ok(Some(info)) = self.arrived.read_signal() {
-                // 128 + the signal, as shells have it.
-                let exit = u8::try_from(info.ssi_signo).map_or(130, |signal| signal.saturating_add(128));
+                let exit = exit_of(info.ssi_signo);
                 if first.is_some() {
                     hub.stop_all(EndingKind::KilledByOperator);
                 } else {
@@ -70,4 +86,9 @@ impl Signals {
         // Only a counter at its maximum refuses, and then it is readable.
         let _ = rustix::io::write(&self.over, &1_u64.to_ne_bytes());
     }
+}
+
+/// 128 + the signal, as shells have it.
+fn exit_of(signal: u32) -> u8 {
+    u8::try_from(signal).map_or(130, |signal| signal.saturating_add(128))
 }

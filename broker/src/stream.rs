@@ -48,11 +48,19 @@ impl Feed {
                 .map(|repo| Repository::discover(Some(repo), &config.trusted_sources))
                 .transpose()?;
             let items = Items::Events(Events::open(path, limit)?);
-            return Ok(Self { repository, items, seq: 0 });
+            return Ok(Self {
+                repository,
+                items,
+                seq: 0,
+            });
         }
         let repository = Repository::discover(options.repo.as_deref(), &config.trusted_sources)?;
         let walk = repository.walk(&range(options)?, limit)?;
-        Ok(Self { repository: Some(repository), items: Items::Walk(Box::new(walk)), seq: 0 })
+        Ok(Self {
+            repository: Some(repository),
+            items: Items::Walk(Box::new(walk)),
+            seq: 0,
+        })
     }
 
     /// The graph that plugins of this run share.
@@ -81,7 +89,9 @@ impl Feed {
     /// The repository as `init` tells it; null without one.
     #[must_use]
     pub fn facts(&self) -> Value {
-        let Some(repository) = &self.repository else { return Value::Null };
+        let Some(repository) = &self.repository else {
+            return Value::Null;
+        };
         let facts = repository.facts();
         json!({
             "object_format": facts.object_format,
@@ -98,11 +108,17 @@ impl Feed {
     pub fn next(&mut self) -> Option<Result<Item, Refusal>> {
         let event = match &mut self.items {
             Items::Walk(walk) => match walk.next()? {
-                SourceItem::Skipped { object, code, detail } => {
+                SourceItem::Skipped {
+                    object,
+                    code,
+                    detail,
+                } => {
                     let fields = json!({"subject": object, "code": code, "detail": detail});
                     return Some(Ok(Item::Skipped(fields)));
                 }
-                SourceItem::Commit(commit) => (Hook::OnCommitAnalyzed, Some(commit.id), commit.json),
+                SourceItem::Commit(commit) => {
+                    (Hook::OnCommitAnalyzed, Some(commit.id), commit.json)
+                }
             },
             Items::Events(events) => match events.next()? {
                 Err(refusal) => return Some(Err(refusal)),
@@ -115,7 +131,13 @@ impl Feed {
         let (hook, subject, document) = event;
         self.seq += 1;
         let document = document.into_bytes();
-        Some(Ok(Item::Event(Event { hook, seq: self.seq, subject, depth: 0, document })))
+        Some(Ok(Item::Event(Event {
+            hook,
+            seq: self.seq,
+            subject,
+            depth: 0,
+            document,
+        })))
     }
 }
 

@@ -8,16 +8,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gm_manifest::Code;
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{FdKind, Looked, Stage};
-use gm_protocol::plan::{Engine, Hook};
+use gm_protocol::plan::{Engine, Hook, Level};
+use mind_gpg::Identity;
 use serde_json::{Value, json};
 
 use crate::ending::{Cause, Ending, EndingKind};
 use crate::host_api::{HostApi, Open};
 use crate::hub::{Event, Hub, Next};
+use crate::instance::{Guest, Instance};
 use crate::plan::Walls;
+use crate::prepare::Preparer;
 use crate::process::{Dead, Order, Process};
 use crate::records::{self, Reached, Recorder, Source, Tally};
 use crate::spawn::{Launcher, SpawnError};
@@ -42,10 +46,8 @@ pub struct Hosted {
     pub code: OwnedFd,
     /// All assets, sealed.
     pub assets: Option<OwnedFd>,
-    /// Digest of the signed statement.
-    pub digest: String,
-    /// Fingerprint of the signer's primary key.
-    pub key: String,
+    /// Who signed what.
+    pub identity: Identity,
     /// The document for `init`.
     pub init: Vec<u8>,
 }
@@ -55,6 +57,10 @@ pub struct Hosted {
 pub struct Shared<'a> {
     /// Starts and ends processes.
     pub launcher: &'a Launcher,
+    /// Knows what runs, for who must end it from outside.
+    pub instance: &'a Instance,
+    /// Knows whether a plugin may still be hosted.
+    pub preparer: &'a Preparer<'a>,
     /// Hands out events.
     pub hub: &'a Hub,
     /// Takes records.
@@ -124,18 +130,30 @@ pub fn live<'a>(
         over: false,
     };
     let (dead, open_ms) = life.run();
-    let Life { mut tally, report, over, .. } = life;
+    let Life {
+        mut tally,
+        report,
+        over,
+        ..
+    } = life;
     tally.wall_us = dead.wall_us;
     if let Some(collected) = &dead.collected {
         (tally.cpu_us, tally.memory_peak) = (collected.cpu_us, collected.memory_peak);
     }
     let reached = reached(&dead, plugin, &tally, open_ms);
-    let restart = restart(Lived { ending: dead.ending.kind, was_over: over });
+    let restart = restart(Lived {
+        ending: dead.ending.kind,
+        was_over: over,
+    });
     let fields = records::ended(&dead.ending, &tally, &reached, restart);
     shared.recorder.plugin(&plugin.source, "ended", fields);
     let text = records::ending_for_people(&plugin.source, &dead.ending, &tally, &reached);
     shared.recorder.say(|output| output.note(&text));
-    Outcome { ending: dead.ending, had_errors: tally.errors > 0, report }
+    Outcome {
+        ending: dead.ending,
+        had_errors: tally.errors > 0,
+        report,
+    }
 }
 
 impl<'a> Life<'a, '_> {
@@ -148,7 +166,10 @@ impl<'a> Life<'a, '_> {
         let cause = match self.steps(&mut process) {
             Ok(()) => Cause::Stopped,
             Err(Cause::Woken) => Cause::Operator(
-                self.shared.hub.stop_of(self.plugin.index).unwrap_or(EndingKind::KilledByOperator),
+                self.shared
+                    .hub
+                    .stop_of(self.plugin.index)
+                    .unwrap_or(EndingKind::KilledByOperator),
             ),
             Err(cause) => cause,
         };
@@ -158,7 +179,12 @@ impl<'a> Life<'a, '_> {
 
     fn start(&self) -> Result<Process<'a>, SpawnError> {
         let mut fds = vec![(FdKind::Code, self.plugin.code.as_fd())];
-        fds.extend(self.plugin.assets.as_ref().map(|assets| (FdKind::Assets, assets.as_fd())));
+        fds.extend(
+            self.plugin
+                .assets
+                .as_ref()
+                .map(|assets| (FdKind::Assets, assets.as_fd())),
+        );
         let order = Order {
             engine: Engine::Wasm,
             limits: self.plugin.walls.limits.clone(),
@@ -171,6 +197,7 @@ impl<'a> Life<'a, '_> {
 
     /// The steps of a life after its start, in order.
     fn steps(&mut self, process: &mut Process<'a>) -> Result<(), Cause> {
+        self.write_down(process)?;
         process.wall_in(self.plugin.walls.setup.clone())?;
         let (has_init, has_shutdown) = self.loaded(process)?;
         let looked = process.look(Stage::Loaded)?;
@@ -191,6 +218,24 @@ impl<'a> Life<'a, '_> {
         }
         let wait = process.until(SHUTDOWN_TIME);
         process.send(&ToRunner::Stop, &[], wait)
+    }
+
+    /// From here on who revokes the plugin finds its process.
+    fn write_down(&self, process: &Process<'a>) -> Result<(), Cause> {
+        let started = &process.child.started;
+        let groups = self.shared.launcher.groups_of(started);
+        let guest = Guest::new(&self.plugin.identity, started.pid, groups);
+        let written = self.shared.instance.started(guest);
+        written.map_err(|refusal| Cause::Host(refusal.detail))?;
+        // Written down first, then asked: who revokes it writes the revocation
+        // first, then looks for it, so one of the two sees the other.
+        match self.shared.preparer.still_allows(self.plugin) {
+            Ok(()) => Ok(()),
+            Err(refusal) if refusal.code == Code::PolicyDisabled => {
+                Err(Cause::Operator(EndingKind::KilledByOperator))
+            }
+            Err(_) => Err(Cause::Operator(EndingKind::Revoked)),
+        }
     }
 
     /// Waits until the code is loaded. A start function may log, nothing else.
@@ -245,7 +290,10 @@ impl<'a> Life<'a, '_> {
         };
         let time = self.plugin.walls.time_limit.min(SHUTDOWN_TIME);
         if let Ok(Some(Value::Object(reply))) = self.call(process, &event, time, None)? {
-            self.report = reply.get("report").and_then(Value::as_str).map(str::to_owned);
+            self.report = reply
+                .get("report")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
         }
         Ok(())
     }
@@ -284,7 +332,9 @@ impl<'a> Life<'a, '_> {
             "host_calls": host_calls,
             "wall_us": u64::try_from(self.step.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
-        self.shared.recorder.plugin(&self.plugin.source, "reply", fields);
+        self.shared
+            .recorder
+            .plugin(&self.plugin.source, "reply", fields);
         Ok(reply)
     }
 
@@ -298,16 +348,31 @@ impl<'a> Life<'a, '_> {
         let number = self.next_call;
         self.next_call = self.next_call.wrapping_add(1);
         let (bytes, more) = head(&event.document);
-        let call = ToRunner::Call { call: number, hook: event.hook, more, bytes };
+        let call = ToRunner::Call {
+            call: number,
+            hook: event.hook,
+            more,
+            bytes,
+        };
         process.send(&call, &event.document, wait)?;
         loop {
             match process.recv(wait)? {
-                FromRunner::Done { call, status, has, more, bytes } => {
+                FromRunner::Done {
+                    call,
+                    status,
+                    has,
+                    more,
+                    bytes,
+                } => {
                     if call != number || (!has && (more || !bytes.is_empty())) {
                         return Err(Cause::Link("an answer to a call that is not open".into()));
                     }
-                    let document = process.recv_parts(bytes, more, self.shared.reply_bytes, wait)?;
-                    return Ok(Answer { status, document: has.then_some(document) });
+                    let document =
+                        process.recv_parts(bytes, more, self.shared.reply_bytes, wait)?;
+                    return Ok(Answer {
+                        status,
+                        document: has.then_some(document),
+                    });
                 }
                 message => self.host_call(process, message, open, wait)?,
             }
@@ -322,23 +387,45 @@ impl<'a> Life<'a, '_> {
         open: &mut Open,
         wait: Wait<'_>,
     ) -> Result<(), Cause> {
-        let FromRunner::Host { id, op, level, first, more, bytes } = message else {
+        let FromRunner::Host {
+            id,
+            op,
+            level,
+            first,
+            more,
+            bytes,
+        } = message
+        else {
             return Err(Cause::Link("a message out of turn".into()));
         };
         open.expect_id(id)?;
-        let arguments = process.recv_parts(bytes, more, self.shared.reply_bytes.saturating_mul(2), wait)?;
-        let split = usize::try_from(first).ok().and_then(|at| arguments.split_at_checked(at));
+        let arguments =
+            process.recv_parts(bytes, more, self.shared.reply_bytes.saturating_mul(2), wait)?;
+        let split = usize::try_from(first)
+            .ok()
+            .and_then(|at| arguments.split_at_checked(at));
         let Some((a, b)) = split else {
             return Err(Cause::Link("arguments shorter than they say".into()));
         };
         let (status, result) = self.api.answer(open, op, level, a, b)?;
         let (bytes, more) = head(&result);
-        process.send(&ToRunner::HostDone { id, status, more, bytes }, &result, wait)
+        process.send(
+            &ToRunner::HostDone {
+                id,
+                status,
+                more,
+                bytes,
+            },
+            &result,
+            wait,
+        )
     }
 
     fn record_started(&self, process: &Process<'a>, looked: &Looked) {
         let fields = started(self.plugin, process, looked);
-        self.shared.recorder.plugin(&self.plugin.source, "started", fields);
+        self.shared
+            .recorder
+            .plugin(&self.plugin.source, "started", fields);
     }
 }
 
@@ -362,12 +449,22 @@ fn never_started(error: &SpawnError) -> Dead {
     let ending = match error {
         SpawnError::Fault(fault) => {
             let refusal = crate::spawn::refusal_of(fault);
-            let layer = refusal.layer.clone().unwrap_or_else(|| "engine-missing".into());
-            Ending { detail: Some(fault.to_string()), ..Ending::new(EndingKind::WallMissing, &layer) }
+            let layer = refusal
+                .layer
+                .clone()
+                .unwrap_or_else(|| "engine-missing".into());
+            Ending {
+                detail: Some(fault.to_string()),
+                ..Ending::new(EndingKind::WallMissing, &layer)
+            }
         }
         SpawnError::Dead(_) => Ending::judge(&Cause::Launcher, None, None),
     };
-    Dead { ending, collected: None, wall_us: 0 }
+    Dead {
+        ending,
+        collected: None,
+        wall_us: 0,
+    }
 }
 
 fn reached(dead: &Dead, plugin: &Hosted, tally: &Tally, open_ms: u128) -> Reached {
@@ -375,7 +472,11 @@ fn reached(dead: &Dead, plugin: &Hosted, tally: &Tally, open_ms: u128) -> Reache
         // Before its first call a plugin has no limit of its own yet.
         EndingKind::TimedOut if tally.at_hook.is_none() => {
             let limit = Some(format!("{}s", LOAD_TIME.as_secs()));
-            return Reached { limit, peak: Some(open_ms.to_string()), manifest_line: None };
+            return Reached {
+                limit,
+                peak: Some(open_ms.to_string()),
+                manifest_line: None,
+            };
         }
         EndingKind::TimedOut => (&plugin.walls.time_text, open_ms.to_string()),
         EndingKind::OutOfMemory => (&plugin.walls.memory_text, tally.memory_peak.to_string()),
@@ -403,8 +504,8 @@ fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked) -> Value {
         "gid": started.gid,
         "level": started.level.as_str(),
         "uid_shared": started.uid_shared,
-        "digest": plugin.digest,
-        "key": plugin.key,
+        "digest": plugin.identity.digest,
+        "key": plugin.identity.fingerprint,
         "engine_digest": format!("sha256:{}", started.engine_digest.trim_start_matches("sha256:")),
         "profile": walls.profile,
         "layers": walls.layers,
@@ -428,6 +529,6 @@ fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked) -> Value {
         "fds": fds,
         "granted": walls.granted,
         "refused": walls.refused,
-        "partially_enforced": walls.partially_enforced,
+        "partially_enforced": started.level < Level::L4,
     })
 }

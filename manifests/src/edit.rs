@@ -43,6 +43,31 @@ pub fn prepare_for_signing(raw: &[u8], signer: &Fingerprint) -> Result<Vec<u8>, 
     }
 }
 
+/// The manifest with neither key nor signature, as if nobody had signed it:
+/// for a copy that another key is to sign.
+///
+/// # Errors
+/// What [`Manifest::parse`] refuses; `manifest/signature-form` if the lines
+/// can't be brought into their one form.
+pub fn forget_signer(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let manifest = Manifest::parse(raw)?;
+    let emptied = std::str::from_utf8(raw).ok().and_then(|text| {
+        let (_, value) = place(text, "public_key")?;
+        empty_line(&splice(text, value, "\"\"")?)
+    });
+    match emptied.and_then(|text| Manifest::parse(text.as_bytes()).ok()) {
+        Some(emptied) if emptied.public_key().is_none() && emptied.signature().is_none() => {
+            Ok(emptied.raw().to_vec())
+        }
+        _ => {
+            let what = "the lines of [identity] are not in a form that can be emptied";
+            let refusal = Refusal::new(Code::ManifestSignatureForm, what);
+            let refusal = refusal.plugin(manifest.id().as_str());
+            Err(at_key(refusal, &manifest, "identity.public_key"))
+        }
+    }
+}
+
 /// The manifest with this base64 text as its signature.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ mod unfit;
 pub use code::Code;
 pub use digest::Digest;
 pub use document::Span;
-pub use edit::{fill_signature, prepare_for_signing};
+pub use edit::{fill_signature, forget_signer, prepare_for_signing};
 pub use fingerprint::Fingerprint;
 pub use host::HostPort;
 pub use id::PluginId;

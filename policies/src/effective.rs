@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use gm_manifest::{
-    Bytes, Code, ConfigPattern, Filesystem, GrantPath, GrantRoot, HostPermission, Manifest, Millis, Network, Percent,
-    Refusal,
+    Bytes, Code, ConfigPattern, Filesystem, GrantPath, GrantRoot, HostPermission, Manifest, Millis,
+    Network, Percent, Refusal,
 };
 
 use crate::grant::Because;
@@ -81,8 +81,13 @@ impl Effective {
     /// `policy/limit-too-small`: what is left can't even start the engine.
     pub fn meet(manifest: &Manifest, operator: &Operator) -> Result<Self, Refusal> {
         let none = PluginRules::default();
-        let own = operator.plugins.get(manifest.id().as_str()).unwrap_or(&none);
-        let mut meet = Meet { manifest, operator, own, refused: Vec::new() };
+        let own = operator.plugins.get(manifest.id()).unwrap_or(&none);
+        let mut meet = Meet {
+            manifest,
+            operator,
+            own,
+            refused: Vec::new(),
+        };
         let memory = meet.memory()?;
         let time = meet.time();
         let cpu = meet.cpu();
@@ -91,7 +96,14 @@ impl Effective {
         meet.filesystem();
         meet.network();
         meet.storage();
-        Ok(Self { memory, time, cpu, host_api, config, refused: meet.refused })
+        Ok(Self {
+            memory,
+            time,
+            cpu,
+            host_api,
+            config,
+            refused: meet.refused,
+        })
     }
 }
 
@@ -114,8 +126,21 @@ impl Meet<'_> {
         format!("plugins.\"{}\".{key}", self.manifest.id())
     }
 
-    fn refuse(&mut self, asked: &'static str, value: String, by: RefusedBy, why: String, because: Vec<Because>) {
-        self.refused.push(Refused { asked, value, by, why, because });
+    fn refuse(
+        &mut self,
+        asked: &'static str,
+        value: String,
+        by: RefusedBy,
+        why: String,
+        because: Vec<Because>,
+    ) {
+        self.refused.push(Refused {
+            asked,
+            value,
+            by,
+            why,
+            because,
+        });
     }
 
     /// The plugin's own rule replaces the request; the ceiling cuts either.
@@ -133,27 +158,58 @@ impl Meet<'_> {
         };
         let granted = wanted.min(ceiling.value);
         if granted < asked {
-            let rule = if granted < wanted { ceiling.because(ceiling_key) } else { because.clone().remove(0) };
+            let rule = if granted < wanted {
+                ceiling.because(ceiling_key)
+            } else {
+                because.clone().remove(0)
+            };
             let why = format!("cut to {granted}");
-            self.refuse(key, asked.to_string(), RefusedBy::Operator, why, vec![by_manifest, rule.clone()]);
-            return Limit { value: granted, because: vec![rule] };
+            self.refuse(
+                key,
+                asked.to_string(),
+                RefusedBy::Operator,
+                why,
+                vec![by_manifest, rule.clone()],
+            );
+            return Limit {
+                value: granted,
+                because: vec![rule],
+            };
         }
-        Limit { value: granted, because }
+        Limit {
+            value: granted,
+            because,
+        }
     }
 
     fn memory(&mut self) -> Result<Limit<Bytes>, Refusal> {
         let asked = self.manifest.permissions().memory_limit;
         let ceiling = (&self.operator.ceilings.memory, "ceilings.memory");
-        let limit = self.limit("memory_limit", asked, self.own.memory_limit.as_ref(), ceiling);
+        let limit = self.limit(
+            "memory_limit",
+            asked,
+            self.own.memory_limit.as_ref(),
+            ceiling,
+        );
         let least = self.manifest.kind().least_memory();
         if limit.value >= least {
             return Ok(limit);
         }
-        let detail = format!("the memory limit is {}, but the engine needs {least}", limit.value);
+        let detail = format!(
+            "the memory limit is {}, but the engine needs {least}",
+            limit.value
+        );
         let rule = limit.because.first().map(Because::text).unwrap_or_default();
-        let refusal = Refusal::new(Code::PolicyLimitTooSmall, detail).rule(rule).layer("engine");
-        let line = self.manifest.span("permissions.memory_limit").map(|span| span.line);
-        let refusal = refusal.plugin(self.manifest.id()).version(self.manifest.version().to_string());
+        let refusal = Refusal::new(Code::PolicyLimitTooSmall, detail)
+            .rule(rule)
+            .layer("engine");
+        let line = self
+            .manifest
+            .span("permissions.memory_limit")
+            .map(|span| span.line);
+        let refusal = refusal
+            .plugin(self.manifest.id().as_str())
+            .version(self.manifest.version().to_string());
         Err(match line {
             Some(line) => refusal.line(line),
             None => refusal,
@@ -175,7 +231,10 @@ impl Meet<'_> {
     fn host_api(&mut self) -> BTreeMap<HostPermission, Vec<Because>> {
         let (allowed, rule) = match &self.own.host_api {
             Some(own) => (&own.value, own.because(&self.own_key("host_api"))),
-            None => (&self.operator.grants.host_api.value, self.operator.grants.host_api.because("grants.host_api")),
+            None => (
+                &self.operator.grants.host_api.value,
+                self.operator.grants.host_api.because("grants.host_api"),
+            ),
         };
         let mut granted = BTreeMap::new();
         for permission in &self.manifest.permissions().host_api {
@@ -183,9 +242,18 @@ impl Meet<'_> {
             if allowed.contains(permission) {
                 granted.insert(*permission, vec![asked]);
             } else {
-                let why = format!("{} does not hold it", rule.key.as_deref().unwrap_or("host_api"));
+                let why = format!(
+                    "{} does not hold it",
+                    rule.key.as_deref().unwrap_or("host_api")
+                );
                 let because = vec![asked, rule.clone()];
-                self.refuse("host_api", permission.as_str().to_owned(), RefusedBy::Operator, why, because);
+                self.refuse(
+                    "host_api",
+                    permission.as_str().to_owned(),
+                    RefusedBy::Operator,
+                    why,
+                    because,
+                );
             }
         }
         granted
@@ -216,8 +284,15 @@ impl Meet<'_> {
             if readable {
                 seen.push((pattern.clone(), asked));
             } else {
-                let why = "config keys are seen through config:read, which is not granted".to_owned();
-                self.refuse("config", pattern.as_str().to_owned(), RefusedBy::Engine, why, vec![asked]);
+                let why =
+                    "config keys are seen through config:read, which is not granted".to_owned();
+                self.refuse(
+                    "config",
+                    pattern.as_str().to_owned(),
+                    RefusedBy::Engine,
+                    why,
+                    vec![asked],
+                );
             }
         }
         seen
@@ -227,13 +302,16 @@ impl Meet<'_> {
         let Filesystem { read, write } = &self.manifest.permissions().filesystem;
         let (allowed, rule) = match &self.own.filesystem {
             Some(own) => (&own.value, own.because(&self.own_key("filesystem"))),
-            None => {
-                (&self.operator.grants.filesystem.value, self.operator.grants.filesystem.because("grants.filesystem"))
-            }
+            None => (
+                &self.operator.grants.filesystem.value,
+                self.operator.grants.filesystem.because("grants.filesystem"),
+            ),
         };
         for path in read {
             let why = match path.root() {
-                GrantRoot::Assets => "files of the package are read by asset_read, which needs no grant",
+                GrantRoot::Assets => {
+                    "files of the package are read by asset_read, which needs no grant"
+                }
                 GrantRoot::Repo | GrantRoot::Data | GrantRoot::Host => {
                     "this version grants no host files to wasm plugins"
                 }
@@ -243,20 +321,37 @@ impl Meet<'_> {
         for path in write {
             let why = match path.root() {
                 GrantRoot::Data => "this version has no file calls for wasm plugins, so no $DATA",
-                GrantRoot::Repo | GrantRoot::Assets | GrantRoot::Host => "$DATA is the only writable place",
+                GrantRoot::Repo | GrantRoot::Assets | GrantRoot::Host => {
+                    "$DATA is the only writable place"
+                }
             };
             self.path("filesystem.write", path, (&allowed.write, &rule), why);
         }
     }
 
-    fn path(&mut self, key: &'static str, path: &GrantPath, allowed: (&[GrantPath], &Because), why: &str) {
+    fn path(
+        &mut self,
+        key: &'static str,
+        path: &GrantPath,
+        allowed: (&[GrantPath], &Because),
+        why: &str,
+    ) {
         let asked = self.item(key, path.as_str());
         let value = path.as_str().to_owned();
         if allowed.0.iter().any(|root| covers(root, path)) {
             self.refuse(key, value, RefusedBy::Engine, why.to_owned(), vec![asked]);
         } else {
-            let why = format!("{} holds no path above it", allowed.1.key.as_deref().unwrap_or(key));
-            self.refuse(key, value, RefusedBy::Operator, why, vec![asked, allowed.1.clone()]);
+            let why = format!(
+                "{} holds no path above it",
+                allowed.1.key.as_deref().unwrap_or(key)
+            );
+            self.refuse(
+                key,
+                value,
+                RefusedBy::Operator,
+                why,
+                vec![asked, allowed.1.clone()],
+            );
         }
     }
 
@@ -264,13 +359,22 @@ impl Meet<'_> {
         let asked = match &self.manifest.permissions().network {
             Network::Denied => return,
             Network::Public => vec![("true".to_owned(), self.asked("network"))],
-            Network::Hosts(hosts) => {
-                hosts.iter().map(|host| (host.as_str().to_owned(), self.item("network.hosts", host.as_str()))).collect()
-            }
+            Network::Hosts(hosts) => hosts
+                .iter()
+                .map(|host| {
+                    (
+                        host.as_str().to_owned(),
+                        self.item("network.hosts", host.as_str()),
+                    )
+                })
+                .collect(),
         };
         let (allowed, rule) = match &self.own.network {
             Some(own) => (&own.value, own.because(&self.own_key("network"))),
-            None => (&self.operator.grants.network.value, self.operator.grants.network.because("grants.network")),
+            None => (
+                &self.operator.grants.network.value,
+                self.operator.grants.network.because("grants.network"),
+            ),
         };
         for (value, because) in asked {
             let denied = match allowed {
@@ -283,7 +387,13 @@ impl Meet<'_> {
             match denied {
                 Some(why) => {
                     let why = format!("{}: {why}", rule.key.as_deref().unwrap_or("network"));
-                    self.refuse("network", value, RefusedBy::Operator, why, vec![because, rule.clone()]);
+                    self.refuse(
+                        "network",
+                        value,
+                        RefusedBy::Operator,
+                        why,
+                        vec![because, rule.clone()],
+                    );
                 }
                 None => {
                     let why = "this version has no http_request".to_owned();
@@ -297,7 +407,13 @@ impl Meet<'_> {
         if let Some(size) = self.manifest.permissions().storage {
             let asked = self.asked("storage");
             let why = "this version has no storage calls".to_owned();
-            self.refuse("storage", size.to_string(), RefusedBy::Engine, why, vec![asked]);
+            self.refuse(
+                "storage",
+                size.to_string(),
+                RefusedBy::Engine,
+                why,
+                vec![asked],
+            );
         }
     }
 }
@@ -305,7 +421,8 @@ impl Meet<'_> {
 /// True if `path` is `root` or below it.
 fn covers(root: &GrantPath, path: &GrantPath) -> bool {
     let below = |rest: &str| rest.is_empty() || rest.starts_with('/');
-    let within = root.below().is_empty() || path.below().strip_prefix(root.below()).is_some_and(below);
+    let within =
+        root.below().is_empty() || path.below().strip_prefix(root.below()).is_some_and(below);
     root.root() == path.root() && within
 }
 
@@ -322,19 +439,33 @@ mod tests {
         Manifest::parse(text.as_bytes()).unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 
-    fn refused(permissions: &str, operator: &Operator) -> Vec<(&'static str, String, &'static str, String)> {
+    fn refused(
+        permissions: &str,
+        operator: &Operator,
+    ) -> Vec<(&'static str, String, &'static str, String)> {
         let effective = Effective::meet(&manifest(permissions), operator).unwrap();
         let lines = effective.refused.into_iter();
-        lines.map(|r| (r.asked, r.value, r.by.name(), r.why)).collect()
+        lines
+            .map(|r| (r.asked, r.value, r.by.name(), r.why))
+            .collect()
     }
 
     #[test]
     fn missing_and_empty_lists_grant_nothing_and_refuse_nothing() {
-        for permissions in
-            ["", "host_api = []", "config = []", "filesystem = { read = [], write = [] }", "network = { hosts = [] }", "filesystem = false", "network = false"]
-        {
+        for permissions in [
+            "",
+            "host_api = []",
+            "config = []",
+            "filesystem = { read = [], write = [] }",
+            "network = { hosts = [] }",
+            "filesystem = false",
+            "network = false",
+        ] {
             let effective = Effective::meet(&manifest(permissions), &Operator::default()).unwrap();
-            assert!(effective.host_api.is_empty() && effective.config.is_empty(), "{permissions}");
+            assert!(
+                effective.host_api.is_empty() && effective.config.is_empty(),
+                "{permissions}"
+            );
             assert!(effective.refused.is_empty(), "{permissions}");
         }
     }
@@ -348,9 +479,20 @@ mod tests {
         let asked = "host_api = [\"log:write\"]\nfilesystem = { read = [\"$REPO\"] }\nnetwork = { hosts = [\"a.example.com:443\"] }";
         let effective = Effective::meet(&manifest(asked), &operator).unwrap();
         assert!(effective.host_api.is_empty());
-        let by: Vec<_> = effective.refused.iter().map(|r| (r.asked, r.by, r.because[1].line)).collect();
+        let by: Vec<_> = effective
+            .refused
+            .iter()
+            .map(|r| (r.asked, r.by, r.because[1].line))
+            .collect();
         let operator = RefusedBy::Operator;
-        assert_eq!(by, [("host_api", operator, Some(7)), ("filesystem.read", operator, Some(8)), ("network", operator, Some(9))]);
+        assert_eq!(
+            by,
+            [
+                ("host_api", operator, Some(7)),
+                ("filesystem.read", operator, Some(8)),
+                ("network", operator, Some(9))
+            ]
+        );
     }
 
     #[test]
@@ -359,7 +501,10 @@ mod tests {
         operator.grants.network = Told::at(Network::Public, 3);
         let asked = "filesystem = { read = [\"$REPO/docs\", \"$ASSETS\"], write = [\"$DATA/x\", \"$REPO\"] }\nnetwork = true\nstorage = \"1mb\"\nconfig = [\"lint.*\"]";
         let lines = refused(asked, &operator);
-        let short: Vec<_> = lines.iter().map(|(asked, value, by, _)| (*asked, value.as_str(), *by)).collect();
+        let short: Vec<_> = lines
+            .iter()
+            .map(|(asked, value, by, _)| (*asked, value.as_str(), *by))
+            .collect();
         assert_eq!(
             short,
             [
@@ -380,24 +525,45 @@ mod tests {
         operator.ceilings.memory = Told::at(Bytes::mb(24), 12);
         let effective = Effective::meet(&manifest("memory_limit = \"64mb\""), &operator).unwrap();
         assert_eq!(effective.memory.value, Bytes::mb(24));
-        assert_eq!(effective.memory.because[0].text(), "broker.toml:12  ceilings.memory");
+        assert_eq!(
+            effective.memory.because[0].text(),
+            "broker.toml:12  ceilings.memory"
+        );
         let line = &effective.refused[0];
-        assert_eq!((line.asked, line.value.as_str(), line.why.as_str()), ("memory_limit", "64mb", "cut to 24mb"));
-        assert_eq!((line.because[0].line, line.because[1].line), (Some(11), Some(12)));
+        assert_eq!(
+            (line.asked, line.value.as_str(), line.why.as_str()),
+            ("memory_limit", "64mb", "cut to 24mb")
+        );
+        assert_eq!(
+            (line.because[0].line, line.because[1].line),
+            (Some(11), Some(12))
+        );
     }
 
     #[test]
     fn rule_for_one_plugin_raises_and_lowers_within_the_ceiling() {
         let own = |memory| {
             let mut operator = Operator::default();
-            let rules = PluginRules { memory_limit: Some(Told::at(memory, 5)), ..PluginRules::default() };
-            operator.plugins.insert("com.example.a".into(), rules);
+            let rules = PluginRules {
+                memory_limit: Some(Told::at(memory, 5)),
+                ..PluginRules::default()
+            };
+            operator.plugins.insert(
+                gm_manifest::PluginId::parse("com.example.a").unwrap(),
+                rules,
+            );
             Effective::meet(&manifest("memory_limit = \"32mb\""), &operator)
         };
         let raised = own(Bytes::mb(64)).unwrap();
-        assert_eq!((raised.memory.value, raised.refused.len()), (Bytes::mb(64), 0));
+        assert_eq!(
+            (raised.memory.value, raised.refused.len()),
+            (Bytes::mb(64), 0)
+        );
         let lowered = own(Bytes::mb(16)).unwrap();
-        assert_eq!((lowered.memory.value, lowered.refused.len()), (Bytes::mb(16), 1));
+        assert_eq!(
+            (lowered.memory.value, lowered.refused.len()),
+            (Bytes::mb(16), 1)
+        );
         assert_eq!(own(Bytes::mb(1024)).unwrap().memory.value, Bytes::mb(512));
         let refusal = own(Bytes::mb(8)).unwrap_err();
         assert_eq!(refusal.code, Code::PolicyLimitTooSmall);

@@ -109,6 +109,12 @@ impl Because {
         }
     }
 
+    /// The manifest's line, if this is one.
+    #[must_use]
+    pub fn manifest_line(&self) -> Option<u32> {
+        self.line.filter(|_| self.source == Source::Manifest)
+    }
+
     /// `file:line  why`, for people.
     #[must_use]
     pub fn text(&self) -> String {

@@ -7,12 +7,14 @@
 mod cbpf;
 mod compiled;
 mod disassemble;
+mod effective;
 mod grant;
 #[cfg(test)]
 mod ladder;
 mod lower;
 mod mtbdd;
 mod operator;
+mod plan;
 mod profile_file;
 mod prove;
 mod spec;
@@ -22,8 +24,10 @@ mod theorems;
 pub use cbpf::{Program, ProgramError, SeccompData};
 pub use compiled::{CompileError, Compiled, Layer};
 pub use disassemble::disassemble;
+pub use effective::{Effective, Limit, Refused, RefusedBy};
 pub use grant::{Because, Source};
 pub use operator::{Ceilings, Grants, Operator, PluginRules, Told};
+pub use plan::{CompilePlan, Line, Plan, Shown, Stages};
 pub use prove::{ProofError, Witness};
 pub use spec::{
     Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When, Width,

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gm_manifest::{Bytes, Filesystem, GrantPath, HostPermission, Millis, Network, Percent};
-use gm_protocol::plan::Level;
+use gm_manifest::{
+    Bytes, Filesystem, GrantPath, HostPermission, Millis, Network, Percent, PluginId,
+};
 
 use crate::grant::Because;
 
 /// A value of `broker.toml` and the line that says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told<T> {
     /// The value.
     pub value: T,
@@ -41,15 +42,12 @@ impl<T> Told<T> {
 /// Everything of `broker.toml` that bears on a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// Lowest level that may start anything: `[isolation] min`, or what
-    /// `--min-isolation` raised it to.
-    pub min_level: Told<Level>,
     /// `[ceilings]`: a larger request is cut to this.
     pub ceilings: Ceilings,
     /// `[grants]`: what a manifest may ask for at all.
     pub grants: Grants,
     /// `[plugins."ID"]`, by id.
-    pub plugins: BTreeMap<String, PluginRules>,
+    pub plugins: BTreeMap<PluginId, PluginRules>,
     /// `[limits] compile_memory`
     pub compile_memory: Told<Bytes>,
     /// `[limits] compile_time`
@@ -104,24 +102,36 @@ pub struct PluginRules {
 impl Default for Operator {
     fn default() -> Self {
         Self {
-            min_level: Told::default(Level::L4),
-            ceilings: Ceilings {
-                memory: Told::default(Bytes::mb(512)),
-                time: Told::default(Millis::new(60_000)),
-                cpu: Told::default(Percent::FULL),
-                storage: Told::default(Bytes::mb(64)),
-            },
-            grants: Grants {
-                filesystem: Told::default(Filesystem {
-                    read: paths(&["$REPO", "$DATA", "$ASSETS"]),
-                    write: paths(&["$DATA"]),
-                }),
-                network: Told::default(Network::Denied),
-                host_api: Told::default(HostPermission::ALL.into_iter().collect()),
-            },
+            ceilings: Ceilings::default(),
+            grants: Grants::default(),
             plugins: BTreeMap::new(),
             compile_memory: Told::default(Bytes::mb(512)),
             compile_time: Told::default(Millis::new(60_000)),
+        }
+    }
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self {
+            memory: Told::default(Bytes::mb(512)),
+            time: Told::default(Millis::new(60_000)),
+            cpu: Told::default(Percent::FULL),
+            storage: Told::default(Bytes::mb(64)),
+        }
+    }
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        let filesystem = Filesystem {
+            read: paths(&["$REPO", "$DATA", "$ASSETS"]),
+            write: paths(&["$DATA"]),
+        };
+        Self {
+            filesystem: Told::default(filesystem),
+            network: Told::default(Network::Denied),
+            host_api: Told::default(HostPermission::ALL.into_iter().collect()),
         }
     }
 }

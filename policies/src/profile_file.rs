@@ -14,7 +14,7 @@ use crate::syscalls::{Arch, Sysno};
 
 /// Why a profile file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
+pub(crate) enum ProfileError {
     /// Not TOML, or a key that is not known.
     #[error("{file}: not readable")]
     Syntax {

@@ -11,7 +11,12 @@ use crate::config::Level;
 
 /// Hosts signed plugins behind kernel walls on a Git repository.
 #[derive(Debug, Parser)]
-#[command(name = "gm-broker", version, propagate_version = true, disable_version_flag = true)]
+#[command(
+    name = "gm-broker",
+    version,
+    propagate_version = true,
+    disable_version_flag = true
+)]
 pub struct GmBroker {
     #[command(flatten)]
     global: Global,
@@ -190,14 +195,24 @@ mod tests {
 
     #[test]
     fn range_last_and_events_exclude_each_other() {
-        for line in ["--range A..B --last 1", "--last 1 --events -", "--events f --range A..B"] {
-            assert_eq!(run(line).unwrap_err(), clap::error::ErrorKind::ArgumentConflict);
+        for line in [
+            "--range A..B --last 1",
+            "--last 1 --events -",
+            "--events f --range A..B",
+        ] {
+            assert_eq!(
+                run(line).unwrap_err(),
+                clap::error::ErrorKind::ArgumentConflict
+            );
         }
     }
 
     #[test]
     fn the_isolation_level_cannot_be_asked_below_l3() {
-        assert_eq!(run("--min-isolation L3").unwrap().options.min_isolation, Some(Level::L3));
+        assert_eq!(
+            run("--min-isolation L3").unwrap().options.min_isolation,
+            Some(Level::L3)
+        );
         for level in ["L2", "L1", "L0", "l4", "5"] {
             assert!(run(&format!("--min-isolation {level}")).is_err(), "{level}");
         }

@@ -9,7 +9,12 @@ use super::{CommandLine, Global};
 
 /// Signs, trusts and loads plugins.
 #[derive(Debug, Parser)]
-#[command(name = "gm", version, propagate_version = true, disable_version_flag = true)]
+#[command(
+    name = "gm",
+    version,
+    propagate_version = true,
+    disable_version_flag = true
+)]
 pub struct Gm {
     #[command(flatten)]
     global: Global,

@@ -30,7 +30,13 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// How results are written
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "human")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
     format: Format,
     /// Start no plugin; trust, revoke and list still work
     #[arg(long, global = true)]
@@ -74,7 +80,11 @@ impl Invocation {
     /// `config/*`.
     pub fn open_home(&self) -> Result<(Home, Config), Refusal> {
         let root = rustix::process::geteuid().is_root();
-        home::open(&home::resolve(self.home.as_deref(), &self.environment, root)?)
+        home::open(&home::resolve(
+            self.home.as_deref(),
+            &self.environment,
+            root,
+        )?)
     }
 }
 
@@ -144,7 +154,10 @@ fn answer(error: &clap::Error, arguments: &[OsString], name: &str, output: &mut 
             output.line(text.trim_end());
             output.done("help", [("text", text.into())])
         }
-        _ => output.misused(&usage(summary(&error.to_string())), &error.render().to_string()),
+        _ => output.misused(
+            &usage(summary(&error.to_string())),
+            &error.render().to_string(),
+        ),
     }
 }
 
@@ -168,7 +181,8 @@ fn asked_format(arguments: &[OsString]) -> Format {
         let value = if word == "--format" {
             words.next().and_then(|value| value.to_str())
         } else {
-            word.to_str().and_then(|word| word.strip_prefix("--format="))
+            word.to_str()
+                .and_then(|word| word.strip_prefix("--format="))
         };
         match value {
             Some("json") => format = Format::Json,
@@ -180,7 +194,10 @@ fn asked_format(arguments: &[OsString]) -> Format {
 }
 
 fn before_dashes(arguments: &[OsString]) -> impl Iterator<Item = &OsString> {
-    arguments.iter().skip(1).take_while(|argument| *argument != "--")
+    arguments
+        .iter()
+        .skip(1)
+        .take_while(|argument| *argument != "--")
 }
 
 #[cfg(test)]
@@ -278,7 +295,12 @@ mod tests {
     fn help_is_a_result_with_exit_0() {
         let object = answered("gm plugin load --help");
         assert_eq!(object["exit"], 0);
-        assert!(object["text"].as_str().unwrap().contains("--accept-permissions"));
+        assert!(
+            object["text"]
+                .as_str()
+                .unwrap()
+                .contains("--accept-permissions")
+        );
     }
 
     #[test]

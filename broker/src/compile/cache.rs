@@ -32,7 +32,12 @@ impl Key {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             hash.update(part);
         }
-        Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(
+            hash.finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        )
     }
 
     fn file(&self) -> String {
@@ -59,22 +64,34 @@ impl Cache {
             _ => {
                 let mut secret = vec![0; MAC_BYTES];
                 getrandom::fill(&mut secret).map_err(|error| {
-                    Refusal::new(gm_manifest::Code::InternalIo, format!("no random bytes: {error}"))
+                    Refusal::new(
+                        gm_manifest::Code::InternalIo,
+                        format!("no random bytes: {error}"),
+                    )
                 })?;
                 state.write(KEY_FILE, &secret)?;
                 secret
             }
         };
-        Ok(Self { dir: home.cache()?, secret, most })
+        Ok(Self {
+            dir: home.cache()?,
+            secret,
+            most,
+        })
     }
 
     /// The artifact of `key`, if a valid entry is there. An invalid one is
     /// deleted.
     pub fn fetch(&self, key: &Key) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(mut entry) = self.dir.read(key.file(), MAX_ENTRY)? else { return Ok(None) };
+        let Some(mut entry) = self.dir.read(key.file(), MAX_ENTRY)? else {
+            return Ok(None);
+        };
         if entry.len() > MAC_BYTES {
             let artifact = entry.split_off(MAC_BYTES);
-            if self.mac(key, &artifact).is_some_and(|mac| mac.verify_slice(&entry).is_ok()) {
+            if self
+                .mac(key, &artifact)
+                .is_some_and(|mac| mac.verify_slice(&entry).is_ok())
+            {
                 return Ok(Some(artifact));
             }
         }
@@ -84,7 +101,9 @@ impl Cache {
 
     /// Keeps an artifact; the oldest entries make room for it.
     pub fn store(&self, key: &Key, artifact: &[u8]) -> Result<(), Refusal> {
-        let Some(mac) = self.mac(key, artifact) else { return Ok(()) };
+        let Some(mac) = self.mac(key, artifact) else {
+            return Ok(());
+        };
         let mut entry = mac.finalize().into_bytes().to_vec();
         entry.extend_from_slice(artifact);
         self.make_room(entry.len().try_into().unwrap_or(u64::MAX))?;
@@ -102,11 +121,17 @@ impl Cache {
         let mut entries = Vec::new();
         for name in self.dir.names()? {
             if let Ok(meta) = std::fs::symlink_metadata(self.dir.path().join(&name)) {
-                entries.push((meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len(), name));
+                entries.push((
+                    meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                    meta.len(),
+                    name,
+                ));
             }
         }
         entries.sort();
-        let mut total = entries.iter().fold(needed, |sum, (_, len, _)| sum.saturating_add(*len));
+        let mut total = entries
+            .iter()
+            .fold(needed, |sum, (_, len, _)| sum.saturating_add(*len));
         for (_, len, name) in entries {
             if total <= self.most {
                 break;
@@ -165,7 +190,11 @@ mod tests {
         let cache = cache(&dir, 1 << 20);
         let (one, other) = (Key::of(&[b"ab", b"c"]), Key::of(&[b"a", b"bc"]));
         cache.store(&one, b"code").unwrap();
-        std::fs::rename(cache.dir.path().join(one.file()), cache.dir.path().join(other.file())).unwrap();
+        std::fs::rename(
+            cache.dir.path().join(one.file()),
+            cache.dir.path().join(other.file()),
+        )
+        .unwrap();
         assert_eq!(cache.fetch(&other).unwrap(), None);
     }
 

@@ -51,11 +51,15 @@ pub(super) fn of_ending(ending: &Ending, time: Duration) -> Refusal {
     match ending.kind {
         EndingKind::TimedOut => Refusal::new(
             Code::ArtifactTooComplex,
-            format!("compiling takes longer than compile_time, {} s", time.as_secs()),
+            format!(
+                "compiling takes longer than compile_time, {} s",
+                time.as_secs()
+            ),
         ),
-        EndingKind::OutOfMemory => {
-            Refusal::new(Code::ArtifactTooComplex, "compiling takes more memory than compile_memory")
-        }
+        EndingKind::OutOfMemory => Refusal::new(
+            Code::ArtifactTooComplex,
+            "compiling takes more memory than compile_memory",
+        ),
         EndingKind::WallMissing => {
             let code = Code::from_text(&format!("wall/{layer}")).unwrap_or(Code::InternalLauncher);
             Refusal::new(code, format!("compile process: {detail}")).layer(layer)
@@ -63,7 +67,10 @@ pub(super) fn of_ending(ending: &Ending, time: Duration) -> Refusal {
         kind if detail == "launcher" => Refusal::new(Code::InternalLauncher, kind.as_str()),
         kind => Refusal::new(
             Code::ArtifactMalformedCode,
-            format!("the walled compiler ended {} ({layer}) {detail}", kind.as_str()),
+            format!(
+                "the walled compiler ended {} ({layer}) {detail}",
+                kind.as_str()
+            ),
         ),
     }
 }

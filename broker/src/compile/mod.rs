@@ -14,7 +14,7 @@ use gm_manifest::{Code, Refusal};
 use gm_protocol::link::Budget;
 use gm_protocol::message::FromRunner;
 use gm_protocol::orders::FdKind;
-use gm_protocol::plan::{Engine, ENGINE_ID, HostOps, Hook, Limits, Setup};
+use gm_protocol::plan::{ENGINE_ID, Engine, Hook, HostOps, Limits, Setup};
 
 use crate::ending::{Cause, EndingKind};
 use crate::process::{Order, Process, memfd, seal};
@@ -22,7 +22,10 @@ use crate::spawn::{Launcher, SpawnError, refusal_of};
 use cache::{Cache, Key};
 
 /// A compile process says three things.
-const BUDGET: Budget = Budget { frames: 16, bytes: 1 << 20 };
+const BUDGET: Budget = Budget {
+    frames: 16,
+    bytes: 1 << 20,
+};
 
 /// What is compiled, and for which grant.
 #[derive(Debug)]
@@ -97,10 +100,14 @@ fn sealed(bytes: &[u8]) -> Result<Artifact, Refusal> {
     use std::io::Write;
     let fd = memfd("gm-code").map_err(|error| io("make memory for the artifact", error))?;
     let mut file = std::fs::File::from(fd);
-    file.write_all(bytes).map_err(|error| io("keep the artifact", error))?;
+    file.write_all(bytes)
+        .map_err(|error| io("keep the artifact", error))?;
     let fd = OwnedFd::from(file);
     seal(&fd).map_err(|error| io("seal the artifact", error))?;
-    Ok(Artifact { fd, len: bytes.len().try_into().unwrap_or(u64::MAX) })
+    Ok(Artifact {
+        fd,
+        len: bytes.len().try_into().unwrap_or(u64::MAX),
+    })
 }
 
 fn compile(launcher: &Launcher, module: &Module<'_>, walls: Walls) -> Result<Vec<u8>, Refusal> {
@@ -109,7 +116,10 @@ fn compile(launcher: &Launcher, module: &Module<'_>, walls: Walls) -> Result<Vec
     let order = Order {
         engine: Engine::CompileWasm,
         limits: walls.limits,
-        fds: vec![(FdKind::Module, module.code), (FdKind::Output, output.as_fd())],
+        fds: vec![
+            (FdKind::Module, module.code),
+            (FdKind::Output, output.as_fd()),
+        ],
         budget: BUDGET,
         wake: None,
     };
@@ -134,7 +144,11 @@ fn compile(launcher: &Launcher, module: &Module<'_>, walls: Walls) -> Result<Vec
             let _ = process.end(Cause::Gone);
             Err(fault::of_module(&fault))
         }
-        Ok(_) => Err(ended(process, Cause::Link("a result was due".into()), walls.time)),
+        Ok(_) => Err(ended(
+            process,
+            Cause::Link("a result was due".into()),
+            walls.time,
+        )),
         Err(cause) => Err(ended(process, cause, walls.time)),
     }
 }
@@ -147,11 +161,16 @@ fn read_back(output: OwnedFd, len: u64) -> Result<Vec<u8>, Refusal> {
     use std::io::{Read, Seek};
     seal(&output).map_err(|error| io("seal the artifact", error))?;
     let mut file = std::fs::File::from(output);
-    file.rewind().map_err(|error| io("read the artifact", error))?;
+    file.rewind()
+        .map_err(|error| io("read the artifact", error))?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| io("read the artifact", error))?;
+    file.read_to_end(&mut bytes)
+        .map_err(|error| io("read the artifact", error))?;
     if u64::try_from(bytes.len()) != Ok(len) || bytes.is_empty() {
-        return Err(Refusal::new(Code::ArtifactMalformedCode, "the compiler's output is not what it said"));
+        return Err(Refusal::new(
+            Code::ArtifactMalformedCode,
+            "the compiler's output is not what it said",
+        ));
     }
     Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! `[limits]`, `[restart]` and `[isolation]`: what the host itself keeps to.
 
 use gm_manifest::{Bytes, Millis, Refusal};
+use gm_policy::Told;
 use gm_protocol::plan::Level;
 
 use super::reader::{Item, Section};
@@ -88,9 +89,9 @@ pub struct Limits {
     /// Size of the cache of compiled code.
     pub cache: Bytes,
     /// Wall clock of one compile.
-    pub compile_time: Millis,
+    pub compile_time: Told<Millis>,
     /// Memory of one compile.
-    pub compile_memory: Bytes,
+    pub compile_memory: Told<Bytes>,
     /// Frames that one plugin may send in a second.
     pub frames: u32,
     /// Bytes that one plugin may send in a second.
@@ -110,8 +111,8 @@ impl Default for Limits {
             log_flood: 20_000,
             log_file: Bytes::mb(10),
             cache: Bytes::mb(1024),
-            compile_time: Millis::new(60_000),
-            compile_memory: Bytes::mb(512),
+            compile_time: Told::default(Millis::new(60_000)),
+            compile_memory: Told::default(Bytes::mb(512)),
             frames: 20_000,
             bytes: Bytes::mb(64),
             derived: 10_000,
@@ -131,8 +132,12 @@ impl Limits {
         section.read("log_flood", &mut to.log_flood, count)?;
         section.read("log_file", &mut to.log_file, size)?;
         section.read("cache", &mut to.cache, size)?;
-        section.read("compile_time", &mut to.compile_time, |item| item.fit(Millis::parse))?;
-        section.read("compile_memory", &mut to.compile_memory, size)?;
+        section.read("compile_time", &mut to.compile_time, |item| {
+            item.fit_told(Millis::parse)
+        })?;
+        section.read("compile_memory", &mut to.compile_memory, |item| {
+            item.fit_told(Bytes::parse)
+        })?;
         section.read("frames", &mut to.frames, count)?;
         section.read("bytes", &mut to.bytes, size)?;
         section.read("derived", &mut to.derived, count)

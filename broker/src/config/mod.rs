@@ -15,17 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gm_manifest::{Code, PluginId, Refusal};
+use gm_policy::Operator;
 use serde_json::Value;
 
 use crate::home::{CONFIG_FILE, Dir};
+pub use gm_policy::{Ceilings, Grants};
 pub use gm_protocol::plan::Level;
-pub use grants::{Ceilings, Exception, Grants};
+pub use grants::Exception;
 pub use limits::{Isolation, Limits, Restart};
 use reader::{Item, Section};
-pub use reader::Set;
 
 /// The most that `broker.toml` may hold.
-const MAX_CONFIG: u64 = 1 << 20;
+pub(crate) const MAX_CONFIG: u64 = 1 << 20;
 const SCHEMA: &str = "gm.broker/1";
 
 /// The whole configuration. [`Config::default`] is that of an absent file.
@@ -65,6 +66,19 @@ pub struct User {
 }
 
 impl Config {
+    /// Everything of it that bears on a plan.
+    pub fn operator(&self) -> Operator {
+        let rules =
+            |(id, exception): (&PluginId, &Exception)| (id.clone(), exception.rules.clone());
+        Operator {
+            ceilings: self.ceilings.clone(),
+            grants: self.grants.clone(),
+            plugins: self.plugins.iter().map(rules).collect(),
+            compile_memory: self.limits.compile_memory,
+            compile_time: self.limits.compile_time,
+        }
+    }
+
     /// What `config_get` may show a plugin, before its own grant is asked.
     pub fn values_of(&self, id: &PluginId) -> BTreeMap<String, Value> {
         let mut values = self.values.clone();
@@ -107,12 +121,16 @@ fn parse(text: &str) -> Result<Config, Refusal> {
         Ok(item.fit_each(PluginId::parse)?.into_iter().collect())
     })?;
     let to = &mut config;
-    document.within("isolation", |section| Isolation::read(section, &mut to.isolation))?;
-    document.within("ceilings", |section| Ceilings::read(section, &mut to.ceilings))?;
+    document.within("isolation", |section| {
+        Isolation::read(section, &mut to.isolation)
+    })?;
+    document.within("ceilings", |section| {
+        grants::ceilings(section, &mut to.ceilings)
+    })?;
     document.within("source", |section| {
         section.read("trust", &mut to.trusted_sources, sources)
     })?;
-    document.within("grants", |section| Grants::read(section, &mut to.grants))?;
+    document.within("grants", |section| grants::grants(section, &mut to.grants))?;
     document.within("plugins", |section| exceptions(section, &mut to.plugins))?;
     document.within("config", |section| values::read(section, &mut to.values))?;
     document.within("limits", |section| Limits::read(section, &mut to.limits))?;
@@ -161,7 +179,8 @@ fn user(item: Item<'_>) -> Result<Option<User>, Refusal> {
         Ok(uid) => nix::unistd::User::from_uid(uid.into()),
         Err(_) => nix::unistd::User::from_name(text),
     };
-    let account = account.map_err(|error| item.refuse(&format!("it can't be looked up: {error}")))?;
+    let account =
+        account.map_err(|error| item.refuse(&format!("it can't be looked up: {error}")))?;
     let user = match (account, text.parse::<u32>()) {
         (Some(account), _) => User {
             uid: account.uid.as_raw(),

@@ -2,23 +2,9 @@
 //! over is refused, and every value keeps its place.
 
 use gm_manifest::{Code, Refusal, Span, Unfit};
+use gm_policy::Told;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// A value and where the operator wrote it; nowhere for a default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Set<T> {
-    /// What applies.
-    pub value: T,
-    /// Its place in `broker.toml`.
-    pub at: Option<Span>,
-}
-
-impl<T> Set<T> {
-    pub(super) const fn default_of(value: T) -> Self {
-        Self { value, at: None }
-    }
-}
 
 /// A table whose keys are taken one by one.
 pub(super) struct Section<'i> {
@@ -112,7 +98,10 @@ impl<'i> Section<'i> {
         let line = place(self.text, key.span().start).line;
         Err(Refusal::new(
             Code::ConfigUnknownKey,
-            format!("broker.toml line {line}: {} is no key", self.path(key.get_ref())),
+            format!(
+                "broker.toml line {line}: {} is no key",
+                self.path(key.get_ref())
+            ),
         ))
     }
 }
@@ -139,7 +128,11 @@ impl<'i> Item<'i> {
         };
         Refusal::new(
             Code::ConfigBadValue,
-            format!("broker.toml line {}: {} is {shown}", self.at().line, self.name),
+            format!(
+                "broker.toml line {}: {} is {shown}",
+                self.at().line,
+                self.name
+            ),
         )
         .rule(rule)
     }
@@ -196,15 +189,12 @@ impl<'i> Item<'i> {
         parse(self.text()?).map_err(|unfit| self.refuse(unfit.rule()))
     }
 
-    /// The same, with its place.
-    pub(super) fn fit_set<T>(
+    /// The same, with its line.
+    pub(super) fn fit_told<T>(
         &self,
         parse: impl Fn(&str) -> Result<T, Unfit>,
-    ) -> Result<Set<T>, Refusal> {
-        Ok(Set {
-            value: self.fit(parse)?,
-            at: Some(self.at()),
-        })
+    ) -> Result<Told<T>, Refusal> {
+        Ok(Told::at(self.fit(parse)?, self.at().line))
     }
 
     pub(super) fn items(self) -> Result<Vec<Self>, Refusal> {

@@ -60,16 +60,32 @@ fn refused(text: &str) -> (Code, String) {
 #[test]
 fn the_documented_defaults_are_those_of_an_absent_file() {
     let mut written = parse(DEFAULTS).unwrap();
-    assert_eq!(written.ceilings.memory.at.unwrap().line, 10);
-    assert_eq!(written.grants.network.at.unwrap().line, 18);
+    assert_eq!(written.ceilings.memory.line.unwrap(), 10);
+    assert_eq!(written.grants.network.line.unwrap(), 18);
     let absent = Config::default();
     assert_eq!(written.ceilings.memory.value, absent.ceilings.memory.value);
     assert_eq!(written.ceilings.time.value, absent.ceilings.time.value);
     assert_eq!(written.ceilings.cpu.value, absent.ceilings.cpu.value);
-    assert_eq!(written.ceilings.storage.value, absent.ceilings.storage.value);
-    assert_eq!(written.grants.filesystem.value, absent.grants.filesystem.value);
+    assert_eq!(
+        written.ceilings.storage.value,
+        absent.ceilings.storage.value
+    );
+    assert_eq!(
+        written.grants.filesystem.value,
+        absent.grants.filesystem.value
+    );
     assert_eq!(written.grants.network.value, absent.grants.network.value);
     assert_eq!(written.grants.host_api.value, absent.grants.host_api.value);
+    assert_eq!(
+        written.limits.compile_memory.value,
+        absent.limits.compile_memory.value
+    );
+    assert_eq!(
+        written.limits.compile_time.value,
+        absent.limits.compile_time.value
+    );
+    written.limits.compile_memory = absent.limits.compile_memory;
+    written.limits.compile_time = absent.limits.compile_time;
     written.ceilings = absent.ceilings.clone();
     written.grants = absent.grants.clone();
     assert_eq!(written, absent);
@@ -93,11 +109,16 @@ strict = true
     )
     .unwrap();
     let bot = &config.plugins[&id("com.example.bot")];
-    assert!(matches!(&bot.network.as_ref().unwrap().value, Network::Hosts(hosts) if hosts.len() == 1));
-    assert_eq!(bot.memory_limit.unwrap().value, Bytes::mb(64));
-    assert_eq!(bot.memory_limit.unwrap().at.unwrap().line, 4);
-    assert!(bot.host_api.is_none() && bot.filesystem.is_none());
-    assert_eq!(config.values_of(&id("com.example.bot"))["lint.max_subject"], 60);
+    assert!(
+        matches!(&bot.rules.network.as_ref().unwrap().value, Network::Hosts(hosts) if hosts.len() == 1)
+    );
+    assert_eq!(bot.rules.memory_limit.unwrap().value, Bytes::mb(64));
+    assert_eq!(bot.rules.memory_limit.unwrap().line.unwrap(), 4);
+    assert!(bot.rules.host_api.is_none() && bot.rules.filesystem.is_none());
+    assert_eq!(
+        config.values_of(&id("com.example.bot"))["lint.max_subject"],
+        60
+    );
     let other = config.values_of(&id("com.example.other"));
     assert_eq!(other["lint.max_subject"], 72);
     assert_eq!(other["lint.words"], serde_json::json!(["fix", "feat"]));
@@ -106,7 +127,9 @@ strict = true
 
 #[test]
 fn an_empty_list_is_deny_all() {
-    let config = parse("[grants]\nhost_api = []\nnetwork = { hosts = [] }\nfilesystem = { read = [] }\n").unwrap();
+    let config =
+        parse("[grants]\nhost_api = []\nnetwork = { hosts = [] }\nfilesystem = { read = [] }\n")
+            .unwrap();
     assert!(config.grants.host_api.value.is_empty());
     assert_eq!(config.grants.network.value, Network::Hosts(vec![]));
     let filesystem = &config.grants.filesystem.value;
@@ -121,13 +144,20 @@ fn unknown_keys_are_refused_with_their_line_wherever_they_stand() {
         ("shema = \"x\"", 1, "shema"),
         ("\n[isolation]\nmax = \"L4\"", 3, "isolation.max"),
         ("[http]\ntimeout = \"10s\"", 1, "http"),
-        ("[grants]\nfilesystem = { exec = [] }", 2, "grants.filesystem.exec"),
+        (
+            "[grants]\nfilesystem = { exec = [] }",
+            2,
+            "grants.filesystem.exec",
+        ),
         ("[plugins.\"com.a.b\"]\nmemory = \"1mb\"", 2, "memory"),
         ("[limits]\nplugin = 1", 2, "limits.plugin"),
     ] {
         let (code, detail) = refused(text);
         assert_eq!(code, Code::ConfigUnknownKey, "{text}");
-        assert!(detail.contains(&format!("line {line}:")) && detail.contains(key), "{detail}");
+        assert!(
+            detail.contains(&format!("line {line}:")) && detail.contains(key),
+            "{detail}"
+        );
     }
 }
 

@@ -48,7 +48,10 @@ fn value(item: Item<'_>) -> Result<Value, Refusal> {
     if items.len() > MAX_ITEMS {
         return Err(refused);
     }
-    items.iter().map(|item| text(item).map(Value::from)).collect()
+    items
+        .iter()
+        .map(|item| text(item).map(Value::from))
+        .collect()
 }
 
 fn text(item: &Item<'_>) -> Result<String, Refusal> {

@@ -5,12 +5,13 @@
 use std::time::SystemTime;
 
 use gm_manifest::{NamespacePattern, Refusal};
-use mind_gpg::{TrustStore, TrustedKey};
+use mind_gpg::{RevocationTarget, TrustStore, TrustedKey};
 use serde_json::{Value, json};
 
 use super::{badly_typed, moment, read_keys, typed_fingerprint};
 use crate::args::gm::TrustAddArgs;
 use crate::args::{Invocation, usage};
+use crate::control::{self, Stop};
 use crate::output::Output;
 
 pub(super) fn add(
@@ -52,8 +53,14 @@ pub(super) fn remove(
     if !store(invocation)?.remove_key(&fingerprint)? {
         return Err(usage(format!("the key {fingerprint} is not trusted here")));
     }
+    let (home, _) = invocation.open_home()?;
+    let stop = Stop::revoked(&RevocationTarget::Key(fingerprint.clone()));
+    let ended = control::end_everywhere(&home, &stop)?;
     output.line(&format!("trusted no longer: {fingerprint}"));
-    Ok(output.done("gpg trust remove", [("fingerprint", json!(fingerprint))]))
+    Ok(output.done(
+        "gpg trust remove",
+        [("fingerprint", json!(fingerprint)), ("ended", json!(ended))],
+    ))
 }
 
 /// Every key with what it is good for. There are no roots and no blacklist: a key

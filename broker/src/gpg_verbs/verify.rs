@@ -42,7 +42,7 @@ pub(super) fn run(
 }
 
 /// `ok    5  the mathematics`
-fn in_words(step: &Step) -> String {
+pub(crate) fn in_words(step: &Step) -> String {
     let word = if step.ok { "ok" } else { "fail" };
     let number = step
         .step

@@ -66,7 +66,9 @@ mod tests {
         let (home, _) = crate::home::open(temp.path()).unwrap();
         let mut seen = vec![home.digest().unwrap()];
         assert_eq!(seen[0], Digest::of(b""));
-        home.dir().write(CONFIG_FILE, b"schema = \"gm.broker/1\"\n").unwrap();
+        home.dir()
+            .write(CONFIG_FILE, b"schema = \"gm.broker/1\"\n")
+            .unwrap();
         seen.push(home.digest().unwrap());
         let pins = home.trust().unwrap().make("pins").unwrap();
         pins.write("a.toml", b"12").unwrap();

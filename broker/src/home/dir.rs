@@ -184,6 +184,15 @@ impl Dir {
             .map_err(|error| failed("write", &path, error))
     }
 
+    /// Makes the new file at this path of plain names below it, and the
+    /// directories on the way.
+    pub(crate) fn create_below(&self, path: &str, mode: Mode, bytes: &[u8]) -> Result<(), Refusal> {
+        match path.split_once('/') {
+            None => self.create(path, mode, bytes),
+            Some((first, rest)) => self.make(first)?.create_below(rest, mode, bytes),
+        }
+    }
+
     /// Renames an entry, replacing an empty directory or a file.
     pub(crate) fn rename(
         &self,
@@ -293,8 +302,14 @@ impl Dir {
             return Ok(());
         }
         let (uid, gid) = self.owner;
-        rustix::fs::chownat(&self.fd, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| failed("hand over", &self.path.join(name), error))
+        rustix::fs::chownat(
+            &self.fd,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(|error| failed("hand over", &self.path.join(name), error))
     }
 
     fn check(&self, stat: &Stat, kind: FileType, path: &Path) -> Result<(), Refusal> {
@@ -355,11 +370,7 @@ pub(super) fn unsafe_permissions(path: &Path, what: &str) -> Refusal {
     )
 }
 
-pub(super) fn failed(
-    doing: &str,
-    path: &Path,
-    error: impl Into<std::io::Error>,
-) -> Refusal {
+pub(super) fn failed(doing: &str, path: &Path, error: impl Into<std::io::Error>) -> Refusal {
     Refusal::new(
         Code::InternalIo,
         format!("could not {doing} {}: {}", path.display(), error.into()),
@@ -420,10 +431,16 @@ mod tests {
             home.make("dir").map(|_| ()).unwrap_err().code,
             home.read("file", 10).map(|_| ()).unwrap_err().code,
             home.append("file").map(|_| ()).unwrap_err().code,
-            Dir::root(&temp.path().join("other/")).map(|_| ()).unwrap_err().code,
+            Dir::root(&temp.path().join("other/"))
+                .map(|_| ())
+                .unwrap_err()
+                .code,
         ];
         assert_eq!(codes, [Code::StoreUnsafePermissions; 5]);
-        assert_eq!(std::fs::read_to_string(outside.join("f")).unwrap(), "secret");
+        assert_eq!(
+            std::fs::read_to_string(outside.join("f")).unwrap(),
+            "secret"
+        );
     }
 
     #[test]
@@ -435,8 +452,14 @@ mod tests {
             let permissions = std::fs::Permissions::from_mode(bits);
             std::fs::set_permissions(home.path().join("d"), permissions.clone()).unwrap();
             std::fs::set_permissions(home.path().join("f"), permissions.clone()).unwrap();
-            assert_eq!(home.child("d").unwrap_err().code, Code::StoreUnsafePermissions);
-            assert_eq!(home.read("f", 9).unwrap_err().code, Code::StoreUnsafePermissions);
+            assert_eq!(
+                home.child("d").unwrap_err().code,
+                Code::StoreUnsafePermissions
+            );
+            assert_eq!(
+                home.read("f", 9).unwrap_err().code,
+                Code::StoreUnsafePermissions
+            );
             std::fs::set_permissions(home.path(), permissions).unwrap();
             let again = Dir::root(home.path()).unwrap_err();
             assert_eq!(again.code, Code::StoreUnsafePermissions);
@@ -448,8 +471,14 @@ mod tests {
         let (_temp, home) = home();
         let fifo = home.path().join("f");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(home.read("f", 9).unwrap_err().code, Code::StoreUnsafePermissions);
-        assert_eq!(home.append("f").unwrap_err().code, Code::StoreUnsafePermissions);
+        assert_eq!(
+            home.read("f", 9).unwrap_err().code,
+            Code::StoreUnsafePermissions
+        );
+        assert_eq!(
+            home.append("f").unwrap_err().code,
+            Code::StoreUnsafePermissions
+        );
     }
 
     #[test]

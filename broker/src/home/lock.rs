@@ -43,7 +43,10 @@ impl Dir {
             if Instant::now() >= deadline {
                 return Err(Refusal::new(
                     Code::StoreLocked,
-                    format!("another process holds {}", self.path().join(".lock").display()),
+                    format!(
+                        "another process holds {}",
+                        self.path().join(".lock").display()
+                    ),
                 ));
             }
             std::thread::sleep(PAUSE);

@@ -14,12 +14,14 @@ use gm_manifest::{PluginId, Refusal};
 
 use crate::args::{Environment, usage};
 use crate::config::{self, Config};
-use dir::unsafe_permissions;
 pub use dir::Dir;
+use dir::unsafe_permissions;
 pub use lock::Lock;
 
 /// The home's own configuration file.
 pub const CONFIG_FILE: &str = "broker.toml";
+/// The home of its own that a plugin is tried in, below `state/try/<id>/`.
+pub const TRY_HOME: &str = "home";
 
 /// Names the home: `--home`, else `GM_HOME`, else the data directory.
 ///
@@ -45,8 +47,18 @@ pub fn resolve(
     option
         .map(Path::to_owned)
         .or_else(|| environment.gm_home.as_ref().map(PathBuf::from))
-        .or_else(|| environment.xdg_data_home.as_ref().map(|base| below(base, "gm")))
-        .or_else(|| environment.home.as_ref().map(|base| below(base, ".local/share/gm")))
+        .or_else(|| {
+            environment
+                .xdg_data_home
+                .as_ref()
+                .map(|base| below(base, "gm"))
+        })
+        .or_else(|| {
+            environment
+                .home
+                .as_ref()
+                .map(|base| below(base, ".local/share/gm"))
+        })
         .ok_or_else(|| usage("no home: neither --home, GM_HOME, XDG_DATA_HOME nor HOME is set"))
 }
 
@@ -145,6 +157,29 @@ impl Home {
         self.below(&["state", "try", id.as_str()])
     }
 
+    /// `state/run/` of this home and of each home below `state/try/`: wherever
+    /// an instance of ours may live.
+    ///
+    /// # Errors
+    /// As [`Self::trust`].
+    pub fn all_runs(&self) -> Result<Vec<Dir>, Refusal> {
+        let mut all = vec![self.run()?];
+        let Some(tried) = self.state()?.child("try")? else {
+            return Ok(all);
+        };
+        for name in tried.names()? {
+            let below = [TRY_HOME, "state", "run"];
+            let runs = below
+                .iter()
+                .try_fold(tried.child(&name)?, |dir, name| match dir {
+                    Some(dir) => dir.child(name),
+                    None => Ok(None),
+                });
+            all.extend(runs?);
+        }
+        Ok(all)
+    }
+
     /// `state/`: also holds `cache.key`, which authenticates `cache/`.
     ///
     /// # Errors
@@ -229,7 +264,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let (home, config) = open(&temp.path().join("a/b")).unwrap();
         assert_eq!(config, Config::default());
-        assert_eq!(home.plugin_logs().unwrap().path(), home.path().join("logs/plugins"));
+        assert_eq!(
+            home.plugin_logs().unwrap().path(),
+            home.path().join("logs/plugins")
+        );
     }
 
     #[test]
@@ -251,7 +289,11 @@ mod tests {
         let made = home.logs().unwrap();
         made.append("broker.jsonl").unwrap();
         made.write("x", b"y").unwrap();
-        for path in [made.path().to_owned(), made.path().join("broker.jsonl"), made.path().join("x")] {
+        for path in [
+            made.path().to_owned(),
+            made.path().join("broker.jsonl"),
+            made.path().join("x"),
+        ] {
             let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(path).unwrap());
             assert_eq!(owner, 4242);
         }

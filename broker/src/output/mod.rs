@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 
 use crate::args::Environment;
 pub use refusal::exit_of;
-use stream::Stream;
 #[cfg(test)]
 pub(crate) use stream::Captured;
+use stream::Stream;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -129,7 +129,8 @@ impl Output {
     /// Replaces the progress line on the terminal, if there is one.
     pub fn progress(&mut self, text: &str) {
         if self.shows_progress() {
-            self.err.write_part(&format!("\r{}\u{1b}[K", escape::one_line(text)));
+            self.err
+                .write_part(&format!("\r{}\u{1b}[K", escape::one_line(text)));
             self.progress = true;
         }
     }
@@ -141,16 +142,27 @@ impl Output {
         verb: &str,
         fields: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> u8 {
+        self.stopped(verb, 0, fields)
+    }
+
+    /// The same for a verb that goes on until a signal, with the signal's
+    /// exit code.
+    pub fn stopped<'a>(
+        &mut self,
+        verb: &str,
+        exit: u8,
+        fields: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> u8 {
         let mut object = Map::new();
         object.insert("schema".into(), "gm.result/1".into());
         object.insert("result".into(), "ok".into());
-        object.insert("exit".into(), 0.into());
+        object.insert("exit".into(), exit.into());
         object.insert("verb".into(), verb.into());
         for (key, value) in fields {
             object.insert(key.into(), value);
         }
         self.record(&object);
-        0
+        exit
     }
 
     /// The process's exit code, once everything is said. Results that could

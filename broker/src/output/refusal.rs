@@ -46,7 +46,10 @@ impl Output {
         more: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> u8 {
         let word = self.err.paint("1;31", result_of(refusal));
-        let more = more.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let more = more
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
         self.not_done(refusal, &human(refusal, &word), more)
     }
 
@@ -109,11 +112,14 @@ mod tests {
     use crate::output::Format;
 
     fn pin_changed() -> Refusal {
-        Refusal::new(Code::IdentityPinChanged, "id is pinned to 91CC, package is signed by 3AF0")
-            .plugin("com.x.y")
-            .version("1.0.0")
-            .step(10)
-            .rule("a pinned id keeps its key")
+        Refusal::new(
+            Code::IdentityPinChanged,
+            "id is pinned to 91CC, package is signed by 3AF0",
+        )
+        .plugin("com.x.y")
+        .version("1.0.0")
+        .step(10)
+        .rule("a pinned id keeps its key")
     }
 
     #[test]
@@ -176,6 +182,10 @@ mod tests {
 
         let (mut output, seen) = Output::captured(Format::Human);
         output.refused(&refusal);
-        assert!(seen.err.text().starts_with("refused x\\u{a}[GNUPG:] GOODSIG \\u{1b}[2J\\u{202e}: x\\u{a}"));
+        assert!(
+            seen.err
+                .text()
+                .starts_with("refused x\\u{a}[GNUPG:] GOODSIG \\u{1b}[2J\\u{202e}: x\\u{a}")
+        );
     }
 }

@@ -39,10 +39,6 @@ impl Stream {
         self.terminal
     }
 
-    pub(super) fn has_colour(&self) -> bool {
-        self.colour
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
@@ -74,7 +70,10 @@ impl Stream {
         if self.closed {
             return;
         }
-        let written = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush());
+        let written = self
+            .to
+            .write_all(text.as_bytes())
+            .and_then(|()| self.to.flush());
         if let Err(error) = written {
             self.closed = true;
             self.failed = (error.kind() != io::ErrorKind::BrokenPipe).then_some(error);

@@ -20,14 +20,23 @@ pub(super) struct Fate {
 
 impl Fate {
     pub(super) fn refused(id: &str, exit: u8) -> Self {
-        Self { id: id.to_owned(), exits: vec![exit], ..Self::default() }
+        Self {
+            id: id.to_owned(),
+            exits: vec![exit],
+            ..Self::default()
+        }
     }
 }
 
 /// The first that applies: a signal, an internal fault, a missing wall, a hard
 /// limit, the first refusal in id order, an error, nothing. A fault of the
 /// source counts behind the plugins' hard endings, as it is the caller's own.
-pub(super) fn exit_of(signal: Option<u8>, launcher_died: bool, source: Option<u8>, fates: &[Fate]) -> u8 {
+pub(super) fn exit_of(
+    signal: Option<u8>,
+    launcher_died: bool,
+    source: Option<u8>,
+    fates: &[Fate],
+) -> u8 {
     let internal = Code::InternalLauncher.exit();
     if let Some(signal) = signal {
         return signal;
@@ -35,7 +44,10 @@ pub(super) fn exit_of(signal: Option<u8>, launcher_died: bool, source: Option<u8
     if launcher_died {
         return internal;
     }
-    let exits: Vec<u8> = fates.iter().flat_map(|fate| fate.exits.iter().copied()).collect();
+    let exits: Vec<u8> = fates
+        .iter()
+        .flat_map(|fate| fate.exits.iter().copied())
+        .collect();
     let first = |wanted: &dyn Fn(u8) -> bool| exits.iter().copied().find(|exit| wanted(*exit));
     first(&|exit| exit == internal)
         .or_else(|| first(&|exit| exit == 30))
@@ -73,14 +85,21 @@ mod tests {
     use super::*;
 
     fn fates(exits: &[u8]) -> Vec<Fate> {
-        exits.iter().map(|exit| Fate::refused("com.x.y", *exit)).collect()
+        exits
+            .iter()
+            .map(|exit| Fate::refused("com.x.y", *exit))
+            .collect()
     }
 
     #[test]
     fn the_gravest_outcome_gives_the_exit_code() {
         assert_eq!(exit_of(None, false, None, &fates(&[])), 0);
         assert_eq!(exit_of(None, false, None, &fates(&[0, 1])), 1);
-        assert_eq!(exit_of(None, false, None, &fates(&[1, 14, 12])), 14, "the first in id order");
+        assert_eq!(
+            exit_of(None, false, None, &fates(&[1, 14, 12])),
+            14,
+            "the first in id order"
+        );
         assert_eq!(exit_of(None, false, None, &fates(&[14, 20])), 20);
         assert_eq!(exit_of(None, false, None, &fates(&[20, 30, 14])), 30);
         assert_eq!(exit_of(None, false, None, &fates(&[20, 70])), 70);

@@ -10,6 +10,7 @@ use super::launcher_failed;
 use super::result::Fate;
 use crate::args::broker::RunArgs;
 use crate::config::Config;
+use crate::control::Control;
 use crate::ending::EndingKind;
 use crate::graph::Graph;
 use crate::home::Home;
@@ -57,20 +58,30 @@ pub(super) struct Walked {
 /// The queues of these plugins.
 pub(super) fn hub_for(plugins: &[Hosted], config: &Config) -> Result<Hub, Refusal> {
     let hooks = plugins.iter().map(|plugin| plugin.hooks.clone()).collect();
-    Hub::new(hooks, u64::from(config.limits.derived))
-        .map_err(|error| Refusal::new(Code::InternalIo, format!("could not make the event queues: {error}")))
+    Hub::new(hooks, u64::from(config.limits.derived)).map_err(|error| {
+        Refusal::new(
+            Code::InternalIo,
+            format!("could not make the event queues: {error}"),
+        )
+    })
 }
 
 impl<'a> Hosting<'a> {
     /// Runs all plugins to their ends.
-    pub(super) fn walk(&'a self, feed: &mut Feed, fates: &mut Vec<Fate>) -> Result<Walked, Refusal> {
+    pub(super) fn walk(
+        &'a self,
+        feed: &mut Feed,
+        fates: &mut Vec<Fate>,
+    ) -> Result<Walked, Refusal> {
         let mut walked = Walked::default();
         let mut lives = Vec::new();
         for plugin in self.plugins {
             lives.push((plugin, self.host_api(plugin)?));
         }
+        let control = Control::open(self.session.instance().dir())?;
         std::thread::scope(|scope| {
             let signal = scope.spawn(|| self.signals.serve(self.hub));
+            scope.spawn(|| control.serve(self.hub, self.plugins));
             let threads: Vec<_> = lives
                 .into_iter()
                 .map(|(plugin, api)| scope.spawn(|| self.lives(plugin, api)))
@@ -80,6 +91,7 @@ impl<'a> Hosting<'a> {
                 fates.push(thread.join().unwrap_or_else(|_| self.panicked(plugin)));
             }
             self.signals.finish();
+            control.finish();
             walked.signal = signal.join().unwrap_or(None);
         });
         walked.interrupted = self.hub.is_interrupted();
@@ -101,7 +113,11 @@ impl<'a> Hosting<'a> {
             hub: self.hub,
             recorder: self.recorder,
             values: values.unwrap_or_else(|_| BTreeMap::new()),
-            log: LogFile::open(self.home.plugin_logs()?, &format!("{id}.jsonl"), limits.log_file.get())?,
+            log: LogFile::open(
+                self.home.plugin_logs()?,
+                &format!("{id}.jsonl"),
+                limits.log_file.get(),
+            )?,
             rate: Rate::new(limits.log_lines.into(), limits.log_flood.into()),
             result_bytes: usize::try_from(limits.reply.get()).unwrap_or(usize::MAX),
             most_derived: usize::try_from(limits.derived).unwrap_or(usize::MAX),
@@ -135,9 +151,12 @@ impl<'a> Hosting<'a> {
             }
             if shown.elapsed() >= PROGRESS {
                 shown = Instant::now();
-                let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+                let of = total
+                    .map(|total| format!(" of {total}"))
+                    .unwrap_or_default();
                 let done = walked.events;
-                self.recorder.say(|output| output.progress(&format!("{done}{of} events")));
+                self.recorder
+                    .say(|output| output.progress(&format!("{done}{of} events")));
             }
         }
         hub.source_done();
@@ -150,12 +169,20 @@ impl<'a> Hosting<'a> {
         let limits = &self.config.limits;
         let shared = Shared {
             launcher: self.session.launcher(),
+            instance: self.session.instance(),
+            preparer: self.preparer,
             hub,
             recorder: self.recorder,
-            budget: Budget { frames: limits.frames, bytes: limits.bytes.get() },
+            budget: Budget {
+                frames: limits.frames,
+                bytes: limits.bytes.get(),
+            },
             reply_bytes: usize::try_from(limits.reply.get()).unwrap_or(usize::MAX),
         };
-        let mut fate = Fate { id: plugin.source.id.clone(), ..Fate::default() };
+        let mut fate = Fate {
+            id: plugin.source.id.clone(),
+            ..Fate::default()
+        };
         let mut attempt = 0;
         loop {
             let mut next = None;
@@ -164,9 +191,13 @@ impl<'a> Hosting<'a> {
                 next
             });
             keep(&mut fate, outcome);
-            let Some((after_ms, number)) = next else { break };
+            let Some((after_ms, number)) = next else {
+                break;
+            };
             attempt = number;
-            if !hub.pause(plugin.index, Duration::from_millis(after_ms)) || !self.still_trusted(plugin, &mut fate) {
+            if !hub.pause(plugin.index, Duration::from_millis(after_ms))
+                || !self.still_trusted(plugin, &mut fate)
+            {
                 break;
             }
             api.restart();
@@ -193,22 +224,21 @@ impl<'a> Hosting<'a> {
 
     /// A restart verifies again, so that a revocation in between counts.
     fn still_trusted(&self, plugin: &Hosted, fate: &mut Fate) -> bool {
-        let verified = gm_manifest::PluginId::parse(&plugin.source.id)
-            .map_err(|rule| Refusal::new(Code::UsageUnknownPlugin, rule.to_string()))
-            .and_then(|id| self.preparer.verified(&id));
-        let refusal = match verified {
-            Ok(now) if now.identity().digest.to_string() == plugin.digest => return true,
-            Ok(_) => Refusal::new(Code::ArtifactDigestMismatch, "another package was loaded meanwhile").plugin(&plugin.source.id),
-            Err(refusal) => refusal,
-        };
-        fate.exits.push(self.recorder.refused(&refusal));
-        false
+        let refused = self
+            .preparer
+            .still_allows(plugin)
+            .map_err(|refusal| self.recorder.refused(&refusal));
+        fate.exits.extend(refused.err());
+        refused.is_ok()
     }
 
     fn panicked(&self, plugin: &Hosted) -> Fate {
         let detail = format!("the thread of {} panicked", plugin.source.id);
         let refusal = Refusal::new(Code::InternalPanic, detail).plugin(&plugin.source.id);
-        Fate { ending: Some(EndingKind::Crashed), ..Fate::refused(&plugin.source.id, self.recorder.refused(&refusal)) }
+        Fate {
+            ending: Some(EndingKind::Crashed),
+            ..Fate::refused(&plugin.source.id, self.recorder.refused(&refusal))
+        }
     }
 }
 

@@ -30,13 +30,16 @@ pub(super) struct Begun {
 /// Starts the launcher and waits for its first message.
 pub(super) fn begin(home: &Path, instance: &str) -> Result<Begun, Refusal> {
     let binary = open_launcher()?;
-    let _rendezvous = rendezvous().map_err(|error| internal("make the rendezvous directory", &error))?;
-    let (server, path) =
-        IpcOneShotServer::<Ready>::new().map_err(|error| internal("make the one-shot server", &error))?;
-    let (ours, theirs) = gm_protocol::link::pair().map_err(|error| internal("make the doorbell", &error))?;
+    let _rendezvous =
+        rendezvous().map_err(|error| internal("make the rendezvous directory", &error))?;
+    let (server, path) = IpcOneShotServer::<Ready>::new()
+        .map_err(|error| internal("make the one-shot server", &error))?;
+    let (ours, theirs) =
+        gm_protocol::link::pair().map_err(|error| internal("make the doorbell", &error))?;
     let (pipe, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| internal("make the bootstrap pipe", &error))?;
-    let mut process = exec(&binary, theirs, pipe).map_err(|error| internal("start gm-launcher", &error))?;
+    let mut process =
+        exec(&binary, theirs, pipe).map_err(|error| internal("start gm-launcher", &error))?;
     let mut nonce = [0; 32];
     getrandom::fill(&mut nonce).map_err(|error| internal("make a nonce", &error))?;
     let hello = Bootstrap {
@@ -51,7 +54,11 @@ pub(super) fn begin(home: &Path, instance: &str) -> Result<Begun, Refusal> {
     });
     let ready = ready.and_then(|ready| checked(ready, &nonce));
     match ready {
-        Ok(ready) => Ok(Begun { process, bell: Doorbell::new(ours), ready }),
+        Ok(ready) => Ok(Begun {
+            process,
+            bell: Doorbell::new(ours),
+            ready,
+        }),
         Err(refusal) => {
             let _ = process.kill();
             let _ = process.wait();
@@ -68,7 +75,9 @@ fn internal(what: &str, error: &dyn std::fmt::Display) -> Refusal {
 fn open_launcher() -> Result<OwnedFd, Refusal> {
     let missing = |why: String| Refusal::new(Code::WallEngineMissing, format!("{LAUNCHER}: {why}"));
     let own = std::fs::read_link("/proc/self/exe").map_err(|error| missing(error.to_string()))?;
-    let dir = own.parent().ok_or_else(|| missing("the broker has no directory".into()))?;
+    let dir = own
+        .parent()
+        .ok_or_else(|| missing("the broker has no directory".into()))?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(dir.join(LAUNCHER), flags, Mode::empty())
         .map_err(|error| missing(format!("{}: {error}", dir.join(LAUNCHER).display())))?;
@@ -86,11 +95,19 @@ fn open_launcher() -> Result<OwnedFd, Refusal> {
 /// A directory of mode 0700 for the one-shot server's socket. ipc-channel puts
 /// it where `tempfile` says, so `tempfile` is told, once for the process.
 fn rendezvous() -> std::io::Result<TempDir> {
-    let base = if rustix::process::geteuid().is_root() { "/run" } else { "/tmp" };
-    let dir = tempfile::Builder::new().prefix("gm-launch-").tempdir_in(base)?;
+    let base = if rustix::process::geteuid().is_root() {
+        "/run"
+    } else {
+        "/tmp"
+    };
+    let dir = tempfile::Builder::new()
+        .prefix("gm-launch-")
+        .tempdir_in(base)?;
     match tempfile::env::override_temp_dir(dir.path()) {
         Ok(()) => Ok(dir),
-        Err(_) => Err(std::io::Error::other("a launcher was started before in this process")),
+        Err(_) => Err(std::io::Error::other(
+            "a launcher was started before in this process",
+        )),
     }
 }
 
@@ -98,7 +115,10 @@ fn exec(binary: &OwnedFd, bell: OwnedFd, pipe: OwnedFd) -> std::io::Result<Child
     // The path is resolved by the child, whose descriptor table still holds
     // `binary`: what was checked is what runs.
     let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
-    #[expect(clippy::disallowed_methods, reason = "the one process that the broker starts")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one process that the broker starts"
+    )]
     let mut command = Command::new(path);
     command
         .arg0("gm-launcher")
@@ -114,7 +134,8 @@ fn exec(binary: &OwnedFd, bell: OwnedFd, pipe: OwnedFd) -> std::io::Result<Child
 fn tell(pipe: &OwnedFd, hello: &Bootstrap) -> Result<(), Refusal> {
     // PIPE_BUF: one write that is never split.
     let mut bytes = [0; 4096];
-    let used = wire::encode(hello, &mut bytes).map_err(|error| internal("tell the launcher its home", &error))?;
+    let used = wire::encode(hello, &mut bytes)
+        .map_err(|error| internal("tell the launcher its home", &error))?;
     rustix::io::write(pipe, bytes.get(..used).unwrap_or_default())
         .map(|_| ())
         .map_err(|error| internal("tell the launcher its home", &error))
@@ -127,20 +148,33 @@ fn accept(server: IpcOneShotServer<Ready>, path: String) -> Result<Ready, Refusa
     });
     match result.recv_timeout(START_TIME) {
         // Gone before privileges are dropped: it would keep its own.
-        Ok(Ok(ready)) => waiting.join().map(|()| ready).map_err(|_| internal("hear the launcher", &"panic")),
+        Ok(Ok(ready)) => waiting
+            .join()
+            .map(|()| ready)
+            .map_err(|_| internal("hear the launcher", &"panic")),
         Ok(Err(error)) => Err(internal("hear the launcher", &error)),
         Err(_) => {
             // Frees the thread inside accept().
             drop(IpcSender::<Ready>::connect(path));
-            Err(Refusal::new(Code::InternalLauncher, "gm-launcher did not answer in 5 s"))
+            Err(Refusal::new(
+                Code::InternalLauncher,
+                "gm-launcher did not answer in 5 s",
+            ))
         }
     }
 }
 
 fn checked(ready: Ready, nonce: &[u8; 32]) -> Result<Ready, Refusal> {
-    let differ = ready.nonce.iter().zip(nonce).fold(0, |sum, (a, b)| sum | (a ^ b));
+    let differ = ready
+        .nonce
+        .iter()
+        .zip(nonce)
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
     if differ != 0 {
-        return Err(Refusal::new(Code::InternalLauncher, "somebody else answered in the launcher's place"));
+        return Err(Refusal::new(
+            Code::InternalLauncher,
+            "somebody else answered in the launcher's place",
+        ));
     }
     if ready.protocol != gm_protocol::PROTOCOL {
         let detail = format!(

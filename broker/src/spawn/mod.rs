@@ -9,6 +9,7 @@ pub mod privileges;
 mod sys;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -69,7 +70,9 @@ impl Ears {
     }
 
     fn hear(&self, at_most: Duration) -> Result<Option<Answer>, RecvTimeoutError> {
-        self.asks.send(()).map_err(|_| RecvTimeoutError::Disconnected)?;
+        self.asks
+            .send(())
+            .map_err(|_| RecvTimeoutError::Disconnected)?;
         self.answers.recv_timeout(at_most)
     }
 }
@@ -112,7 +115,10 @@ impl Child {
         let deadline = Instant::now() + at_most;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut fds = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+            let mut fds = [rustix::event::PollFd::new(
+                &self.pidfd,
+                rustix::event::PollFlags::IN,
+            )];
             let timeout = rustix::event::Timespec::try_from(left).ok();
             match rustix::event::poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return false,
@@ -127,7 +133,7 @@ impl Child {
 impl Launcher {
     /// Starts the launcher beside the broker's own executable. Call it from
     /// the main thread, before any other thread and before the broker grows.
-    pub fn start(home: &std::path::Path, instance: &str) -> Result<Self, Refusal> {
+    pub fn start(home: &Path, instance: &str) -> Result<Self, Refusal> {
         let begun = bootstrap::begin(home, instance)?;
         let host = match begun.ready.host {
             Ok(host) => host,
@@ -153,6 +159,19 @@ impl Launcher {
         &self.host
     }
 
+    /// Directories of a child's groups on this machine.
+    #[must_use]
+    pub fn groups_of(&self, started: &Started) -> Vec<PathBuf> {
+        let Some(number) = Path::new(&started.cgroups.memory).file_name() else {
+            return Vec::new();
+        };
+        self.host
+            .groups
+            .iter()
+            .map(|group| Path::new(group).join("plugins").join(number))
+            .collect()
+    }
+
     /// Whether the launcher failed: the run must end.
     #[must_use]
     pub fn is_dead(&self) -> bool {
@@ -173,10 +192,18 @@ impl Launcher {
         };
         let raw: Vec<BorrowedFd<'_>> = fds.iter().map(|(_, fd)| *fd).collect();
         let (done, back) = self.order(task, &raw)?;
-        let Done::Started(started) = done else { return Err(self.fail("another answer than asked for")) };
+        let Done::Started(started) = done else {
+            return Err(self.fail("another answer than asked for"));
+        };
         let mut back = back.into_iter();
-        let Some(pidfd) = back.next() else { return Err(self.fail("no pidfd came with the answer")) };
-        Ok(Child { started, pidfd, kill: back.next() })
+        let Some(pidfd) = back.next() else {
+            return Err(self.fail("no pidfd came with the answer"));
+        };
+        Ok(Child {
+            started,
+            pidfd,
+            kill: back.next(),
+        })
     }
 
     /// Reads a child back from outside.
@@ -202,8 +229,13 @@ impl Launcher {
 
     /// Ends the launcher: it kills what is left, removes its groups and exits.
     pub fn stop(self) {
-        let line = self.line.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Line { mut process, bell, .. } = line;
+        let line = self
+            .line
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Line {
+            mut process, bell, ..
+        } = line;
         drop(bell);
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
@@ -248,16 +280,26 @@ impl Line {
         let dead = |why: String| SpawnError::Dead(why);
         self.no += 1;
         let order = Order { no: self.no, what };
-        self.orders.send(order).map_err(|error| dead(error.to_string()))?;
-        self.bell.ring(self.no, fds).map_err(|error| dead(error.to_string()))?;
+        self.orders
+            .send(order)
+            .map_err(|error| dead(error.to_string()))?;
+        self.bell
+            .ring(self.no, fds)
+            .map_err(|error| dead(error.to_string()))?;
         let deadline = Instant::now() + ORDER_TIME;
-        let ring = self.bell.answer(Some(deadline)).map_err(|error| dead(error.to_string()))?;
+        let ring = self
+            .bell
+            .answer(Some(deadline))
+            .map_err(|error| dead(error.to_string()))?;
         let ring = ring.ok_or_else(|| dead("it closed its socket".into()))?;
         if let Some(receiver) = self.answers.take() {
             self.ears = Some(Ears::open(receiver));
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let ears = self.ears.as_ref().ok_or_else(|| dead("its channel was taken".into()))?;
+        let ears = self
+            .ears
+            .as_ref()
+            .ok_or_else(|| dead("its channel was taken".into()))?;
         let answer = ears.hear(left).map_err(|error| dead(error.to_string()))?;
         let answer = answer.ok_or_else(|| dead("its channel broke".into()))?;
         if answer.no != self.no || ring.no != self.no {
@@ -271,7 +313,9 @@ impl Line {
 #[must_use]
 pub fn refusal_of(fault: &Fault) -> Refusal {
     let code = match fault.kind {
-        FaultKind::Wall(control) => Code::from_text(&format!("wall/{control}")).unwrap_or(Code::InternalLauncher),
+        FaultKind::Wall(control) => {
+            Code::from_text(&format!("wall/{control}")).unwrap_or(Code::InternalLauncher)
+        }
         FaultKind::EngineMissing => Code::WallEngineMissing,
         FaultKind::Config => Code::ConfigBadValue,
         FaultKind::Refused | FaultKind::Gone => Code::InternalLauncher,

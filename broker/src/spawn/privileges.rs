@@ -23,7 +23,8 @@ pub fn drop_all(run_as: Option<User>) -> Result<(), Refusal> {
         permitted: CapabilitySet::empty(),
         inheritable: CapabilitySet::empty(),
     };
-    rustix::thread::set_capabilities(None, none).map_err(|error| failed("drop capabilities", &error))
+    rustix::thread::set_capabilities(None, none)
+        .map_err(|error| failed("drop capabilities", &error))
 }
 
 /// Needs CAP_SETPCAP; without it there is nothing in the other sets either.
@@ -37,7 +38,10 @@ fn drop_bounding_set() {
 
 fn become_user(user: User) -> Result<(), Refusal> {
     let bad = |error: rustix::io::Errno| {
-        Refusal::new(Code::ConfigBadValue, format!("run_as: could not become uid {}: {error}", user.uid))
+        Refusal::new(
+            Code::ConfigBadValue,
+            format!("run_as: could not become uid {}: {error}", user.uid),
+        )
     };
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_groups(&[]).map_err(bad)?;

@@ -44,6 +44,9 @@ mod tests {
         let bell = gm_protocol::orders::Doorbell::new(runner);
         let sent = bell.ring(1, &[broker.as_fd()]);
         // EPERM on Linux 6.16 and later; before, the plain recv drops them.
-        assert!(sent.is_ok() || sent == Err(rustix::io::Errno::PERM), "{sent:?}");
+        assert!(
+            sent.is_ok() || sent == Err(rustix::io::Errno::PERM),
+            "{sent:?}"
+        );
     }
 }

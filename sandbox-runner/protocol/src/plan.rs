@@ -26,6 +26,9 @@ pub const HOSTNAME: &str = "plugin";
 pub const CODE_PATH: &str = "/code";
 /// Where our own warm-up artifact lies in the plugin's mount tree.
 pub const WARM_PATH: &str = "/warm";
+/// The newest Landlock ABI whose rights a walled process knows by name; on a
+/// newer kernel it handles these.
+pub const LANDLOCK_NEWEST: u32 = 10;
 /// Part of a WASM plugin's memory limit that the engine needs for itself, in
 /// bytes, besides 1.25 times the artifact (its copy is charged to the plugin).
 pub const WASM_RESERVE: u64 = 8 << 20;

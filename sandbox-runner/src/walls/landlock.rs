@@ -3,7 +3,7 @@
 //! Always with hard compatibility: a kernel that lacks a right is an error,
 //! never a weaker rule set.
 
-use gm_protocol::plan::{LandlockRule, RulePath};
+use gm_protocol::plan::{LANDLOCK_NEWEST, LandlockRule, RulePath};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
     PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
@@ -12,7 +12,7 @@ use landlock::{
 
 use super::WallError;
 
-const ABIS: [ABI; 10] = [
+const ABIS: [ABI; LANDLOCK_NEWEST as usize] = [
     ABI::V1,
     ABI::V2,
     ABI::V3,

@@ -1,0 +1,199 @@
+//! From a proved plan to what is sent: to the launcher, to the process, and
+//! into the records of a run.
+
+use std::time::Duration;
+
+use gm_manifest::{ConfigPattern, Refusal};
+use gm_policy::{Because, CompilePlan, Limit, Plan};
+use gm_protocol::PROTOCOL;
+use gm_protocol::orders::HostReport;
+use gm_protocol::plan::{
+    Asset, CompileSetup, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits, Role, Setup, WasmSetup,
+};
+use serde_json::{Value, json};
+
+use crate::compile;
+use crate::config::Config;
+
+/// The walls of one plugin's process, ready to be put up.
+#[derive(Debug)]
+pub struct Walls {
+    /// The first frame to the process.
+    pub setup: Setup,
+    /// For the launcher.
+    pub limits: Limits,
+    /// Wall clock of one call.
+    pub time_limit: Duration,
+    /// The same, as an ending names it.
+    pub time_text: LimitText,
+    /// The memory limit, as an ending names it.
+    pub memory_text: LimitText,
+    /// Host calls of the grant.
+    pub ops: HostOps,
+    /// Permissions of the grant, as manifests write them.
+    pub granted: Vec<&'static str>,
+    /// Requests that were cut or dropped, as records print them.
+    pub refused: Vec<Value>,
+    /// Names what is enforced.
+    pub profile: String,
+    /// Digests of the four programs, by index.
+    pub layers: Vec<String>,
+    /// Calls that running code may make.
+    pub running_calls: usize,
+    /// The most that there may be.
+    pub ceiling: usize,
+    config: Vec<ConfigPattern>,
+    lines: Vec<(HostOp, Option<u32>)>,
+}
+
+/// A limit as a person wrote it.
+#[derive(Debug, Clone)]
+pub struct LimitText {
+    /// Value and unit.
+    pub text: String,
+    /// The manifest's line, if that is who set it.
+    pub line: Option<u32>,
+}
+
+impl LimitText {
+    fn of<T: std::fmt::Display>(limit: &Limit<T>) -> Self {
+        let line = limit.because.iter().find_map(Because::manifest_line);
+        Self {
+            text: limit.value.to_string(),
+            line,
+        }
+    }
+}
+
+impl Walls {
+    /// For compiled code of `code_bytes` with these assets, on this machine.
+    ///
+    /// # Errors
+    /// `policy/limit-too-small`.
+    pub fn new(
+        plan: &Plan,
+        code_bytes: u64,
+        assets: Vec<Asset>,
+        hooks: Vec<Hook>,
+        config: &Config,
+        host: &HostReport,
+    ) -> Result<Self, Refusal> {
+        let effective = plan.effective();
+        let task = WasmSetup {
+            memory_bytes: plan.module_memory(code_bytes)?,
+            host_ops: plan.host_ops(),
+            hooks,
+            body_bytes: u32::try_from(config.limits.reply.get()).unwrap_or(u32::MAX),
+            assets,
+        };
+        let setup = Setup {
+            protocol: PROTOCOL,
+            filters: plan.filters(),
+            landlock_abi: landlock_abi(host),
+            landlock: plan.landlock(),
+            role: Role::Wasm(task),
+        };
+        let line_of = |op: &HostOp| {
+            plan.reason_for(*op)?
+                .iter()
+                .find_map(Because::manifest_line)
+        };
+        Ok(Self {
+            setup,
+            limits: plan.limits(),
+            time_limit: plan.time_limit(),
+            time_text: LimitText::of(&effective.time),
+            memory_text: LimitText::of(&effective.memory),
+            ops: plan.host_ops(),
+            granted: effective
+                .host_api
+                .keys()
+                .map(|permission| permission.as_str())
+                .collect(),
+            refused: refused(plan),
+            profile: plan.profile_digest(),
+            layers: plan
+                .compiled()
+                .layers()
+                .iter()
+                .map(|layer| layer.program.digest())
+                .collect(),
+            running_calls: plan.running_calls(),
+            ceiling: plan.ceiling(),
+            config: effective
+                .config
+                .iter()
+                .map(|(pattern, _)| pattern.clone())
+                .collect(),
+            lines: HostOp::ALL.iter().map(|op| (*op, line_of(op))).collect(),
+        })
+    }
+
+    /// Whether the grant shows this key to `config_get`.
+    #[must_use]
+    pub fn may_read_config(&self, key: &str) -> bool {
+        self.config.iter().any(|pattern| pattern.matches(key))
+    }
+
+    /// The manifest's line that asks for a host call.
+    #[must_use]
+    pub fn line_for(&self, op: HostOp) -> Option<u32> {
+        self.lines
+            .iter()
+            .find(|(known, _)| *known == op)
+            .and_then(|(_, line)| *line)
+    }
+}
+
+/// Requests that were cut or dropped, as records print them.
+#[must_use]
+pub fn refused(plan: &Plan) -> Vec<Value> {
+    let refused = plan.effective().refused.iter();
+    let line = refused.map(|refused| {
+        json!({
+            "asked": refused.asked,
+            "value": refused.value,
+            "by": refused.by.name(),
+            "why": refused.why,
+            "because": refused.because,
+        })
+    });
+    line.collect()
+}
+
+/// The walls of the process that compiles a module for this grant.
+///
+/// # Errors
+/// `internal/proof`.
+pub fn compile_walls(
+    host_ops: HostOps,
+    hooks: Vec<Hook>,
+    config: &Config,
+    host: &HostReport,
+) -> Result<compile::Walls, Refusal> {
+    let plan = CompilePlan::derive(&config.operator())?;
+    let limits = plan.limits().clone();
+    let setup = Setup {
+        protocol: PROTOCOL,
+        filters: plan.filters(),
+        landlock_abi: landlock_abi(host),
+        // It opens nothing: module and output come as descriptors.
+        landlock: Vec::new(),
+        role: Role::Compile(CompileSetup {
+            host_ops,
+            hooks,
+            output_bytes: limits.file_bytes,
+        }),
+    };
+    Ok(compile::Walls {
+        setup,
+        limits,
+        time: plan.time(),
+    })
+}
+
+/// The ABI that a plan is made for on this machine.
+#[must_use]
+pub fn landlock_abi(host: &HostReport) -> u32 {
+    host.landlock_abi.min(LANDLOCK_NEWEST)
+}

@@ -1,0 +1,298 @@
+//! The plan of one process: its grant, its proved filters, and everything else
+//! that is put round it.
+//!
+//! A [`Plan`] has one maker, which refuses unless the filters are proved: what
+//! can't be proved is never started.
+
+mod lines;
+
+use std::time::Duration;
+
+use gm_manifest::{Code, HostPermission, Kind, Manifest, Refusal};
+use gm_protocol::plan::{
+    Engine, Filters, HostOp, HostOps, LandlockRule, Limits, RulePath, WASM_RESERVE,
+};
+
+use crate::compiled::Compiled;
+use crate::effective::Effective;
+use crate::grant::Because;
+use crate::operator::Operator;
+use crate::profile_file;
+use crate::spec::SeccompSpec;
+use crate::syscalls::Arch;
+pub use lines::{Line, Shown, Stages};
+
+/// `LANDLOCK_ACCESS_FS_READ_FILE` of linux/landlock.h.
+const READ_FILE: u64 = 1 << 2;
+/// A WASM plugin is one process with one thread.
+const WASM_PIDS: u32 = 1;
+/// The compiler's own threads: one for its work, one that it starts even when
+/// asked for none, and the main one; the rest is room for its run-time.
+const COMPILE_PIDS: u32 = 8;
+/// The most bytes of an artifact: fifty times what the largest module of the
+/// measurements gives, and far below the memory of the compile process.
+const ARTIFACT_BYTES: u64 = 256 << 20;
+
+/// The plan of a plugin's process.
+///
+/// ```compile_fail
+/// fn forge(effective: gm_policy::Effective) -> gm_policy::Plan {
+///     gm_policy::Plan { effective }
+/// }
+/// ```
+/// ```compile_fail
+/// fn copy(plan: &gm_policy::Plan) -> gm_policy::Plan {
+///     plan.clone()
+/// }
+/// ```
+/// ```
+/// use gm_policy::{Operator, Plan};
+/// fn derive(manifest: &gm_manifest::Manifest) -> Result<Plan, gm_manifest::Refusal> {
+///     Plan::derive(manifest, &Operator::default())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Plan {
+    id: String,
+    version: String,
+    has_assets: bool,
+    effective: Effective,
+    walls: Walls,
+}
+
+/// What stands round a process, whatever it runs.
+#[derive(Debug)]
+struct Walls {
+    engine: Engine,
+    spec: SeccompSpec,
+    compiled: Compiled,
+    running_calls: usize,
+    ceiling: usize,
+}
+
+/// The plan of the process that compiles a module.
+#[derive(Debug)]
+pub struct CompilePlan {
+    walls: Walls,
+    limits: Limits,
+    time: Duration,
+}
+
+impl Plan {
+    /// Derives the walls of a plugin and proves its filters.
+    ///
+    /// # Errors
+    /// `wall/kind-unsupported` if no engine runs this kind,
+    /// `policy/limit-too-small`, `internal/proof`.
+    pub fn derive(manifest: &Manifest, operator: &Operator) -> Result<Self, Refusal> {
+        let engine = engine_of(manifest)?;
+        let effective = Effective::meet(manifest, operator)?;
+        Ok(Self {
+            id: manifest.id().as_str().to_owned(),
+            version: manifest.version().to_string(),
+            has_assets: !manifest.files().is_empty(),
+            effective,
+            walls: Walls::prove(engine)?,
+        })
+    }
+
+    /// What the plugin gets, and what of its requests was dropped.
+    #[must_use]
+    pub fn effective(&self) -> &Effective {
+        &self.effective
+    }
+
+    /// The filters and their proof.
+    #[must_use]
+    pub fn compiled(&self) -> &Compiled {
+        &self.walls.compiled
+    }
+
+    /// The architecture that the filters are for.
+    #[must_use]
+    pub fn arch(&self) -> Arch {
+        self.walls.spec.arch
+    }
+
+    /// Calls that the running stage allows, without those that get an errno.
+    #[must_use]
+    pub fn running_calls(&self) -> usize {
+        self.walls.running_calls
+    }
+
+    /// The most of them.
+    #[must_use]
+    pub fn ceiling(&self) -> usize {
+        self.walls.ceiling
+    }
+
+    /// Host calls of the grant.
+    #[must_use]
+    pub fn host_ops(&self) -> HostOps {
+        let granted = HostOp::ALL.iter().filter(|op| {
+            let permission = HostPermission::parse(op.permission());
+            permission.is_ok_and(|permission| self.effective.host_api.contains_key(&permission))
+        });
+        granted.fold(HostOps::NONE, |set, op| set.with(*op))
+    }
+
+    /// The reason for a host call, if it is granted.
+    #[must_use]
+    pub fn reason_for(&self, op: HostOp) -> Option<&[Because]> {
+        let permission = HostPermission::parse(op.permission()).ok()?;
+        self.effective.host_api.get(&permission).map(Vec::as_slice)
+    }
+
+    /// Programs for the process to install.
+    #[must_use]
+    pub fn filters(&self) -> Filters {
+        self.walls.compiled.filters()
+    }
+
+    /// Landlock rules; what none names is denied.
+    #[must_use]
+    pub fn landlock(&self) -> Vec<LandlockRule> {
+        vec![LandlockRule {
+            path: RulePath::Code,
+            rights: READ_FILE,
+        }]
+    }
+
+    /// Limits for the launcher.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            memory_bytes: self.effective.memory.value.get(),
+            pids: WASM_PIDS,
+            cpu_percent: self.effective.cpu.value.get().into(),
+            file_bytes: 0,
+            cpu_seconds: 0,
+        }
+    }
+
+    /// Wall clock of one call.
+    #[must_use]
+    pub fn time_limit(&self) -> Duration {
+        Duration::from_millis(self.effective.time.value.get())
+    }
+
+    /// Bytes of the memory limit that the module itself may use, for compiled
+    /// code of this length: the engine needs the rest.
+    ///
+    /// # Errors
+    /// `policy/limit-too-small`, with the number that would do.
+    pub fn module_memory(&self, code_bytes: u64) -> Result<u64, Refusal> {
+        let limit = self.effective.memory.value;
+        let reserve = WASM_RESERVE
+            .saturating_add(code_bytes)
+            .saturating_add(code_bytes / 4);
+        match limit.get().checked_sub(reserve) {
+            Some(left) if left > 0 => Ok(left),
+            _ => {
+                let detail = format!(
+                    "the memory limit is {limit}, but the engine and the compiled code need {reserve} bytes"
+                );
+                let because = self.effective.memory.because.first();
+                let refusal = Refusal::new(Code::PolicyLimitTooSmall, detail)
+                    .rule("8 MiB and 1.25 times the compiled code")
+                    .layer("engine");
+                Err(match because.and_then(Because::manifest_line) {
+                    Some(line) => refusal.line(line),
+                    None => refusal,
+                })
+            }
+        }
+    }
+}
+
+impl CompilePlan {
+    /// The walls of the compile process, its filters proved.
+    ///
+    /// # Errors
+    /// `internal/proof`.
+    pub fn derive(operator: &Operator) -> Result<Self, Refusal> {
+        let memory = operator.compile_memory.value.get();
+        let time = Duration::from_millis(operator.compile_time.value.get());
+        Ok(Self {
+            walls: Walls::prove(Engine::CompileWasm)?,
+            limits: Limits {
+                memory_bytes: memory,
+                pids: COMPILE_PIDS,
+                cpu_percent: 100,
+                file_bytes: ARTIFACT_BYTES.min(memory),
+                // Of processor time, so that one deadline holds without the other.
+                cpu_seconds: time.as_secs().saturating_add(1),
+            },
+            time,
+        })
+    }
+
+    /// Programs for the process to install.
+    #[must_use]
+    pub fn filters(&self) -> Filters {
+        self.walls.compiled.filters()
+    }
+
+    /// Limits for the launcher.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Wall clock of the whole process.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+}
+
+impl Walls {
+    fn prove(engine: Engine) -> Result<Self, Refusal> {
+        let unproved = |error: &dyn std::error::Error| {
+            let mut detail = format!("the filters of {engine}: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                detail.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            Refusal::new(Code::InternalProof, detail)
+        };
+        let arch = Arch::native().ok_or_else(|| {
+            Refusal::new(
+                Code::WallKindUnsupported,
+                "no filters are made for this architecture",
+            )
+        })?;
+        let profile = profile_file::read(engine, arch).map_err(|error| unproved(&error))?;
+        // Only the runner's loader maps code: /code, read-only.
+        let maps_code = engine == Engine::Wasm;
+        let compiled = Compiled::prove(&profile.seccomp, &profile.vetoed, maps_code)
+            .map_err(|error| unproved(&error))?;
+        Ok(Self {
+            engine,
+            spec: profile.seccomp,
+            compiled,
+            running_calls: profile.running_calls,
+            ceiling: profile.ceiling,
+        })
+    }
+}
+
+fn engine_of(manifest: &Manifest) -> Result<Engine, Refusal> {
+    match manifest.kind() {
+        Kind::Wasm => Ok(Engine::Wasm),
+        kind @ (Kind::Lua | Kind::Js | Kind::Native) => {
+            let detail = format!("this version has no engine for kind = \"{kind}\"");
+            let refusal = Refusal::new(Code::WallKindUnsupported, detail)
+                .plugin(manifest.id().as_str())
+                .version(manifest.version().to_string());
+            Err(match manifest.span("plugin.kind") {
+                Some(span) => refusal.line(span.line),
+                None => refusal,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,512 @@
+//! A plan as lines, for people and for programs: the whole of it, each line
+//! with its reason. Fields are in a fixed order and only ever added to.
+
+use gm_protocol::plan::{
+    CODE_PATH, ENGINE_ID, FD_ASSETS, FD_LINK, HOSTNAME, HostOp, INNER_ID, Level, WARM_PATH,
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{Plan, READ_FILE, WASM_PIDS};
+use crate::compiled::Layer;
+use crate::effective::Effective;
+use crate::grant::Because;
+use crate::spec::{Action, ArgCond, LayerName, Op, Rule};
+
+const SCHEMA: &str = "gm.policy/1";
+
+/// The namespaces that every plugin has of its own.
+const NAMESPACES: [&str; 6] = ["user", "mnt", "pid", "net", "ipc", "uts"];
+
+/// Host calls that the runner answers itself, which need no permission.
+const FREE_CALLS: [&str; 4] = ["reply", "fail", "result", "asset_read"];
+
+/// For which machine, and which part of the life of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The level that it gives.
+    pub level: Level,
+    /// Its Landlock ABI.
+    pub landlock_abi: u32,
+    /// Whose system calls.
+    pub stages: Stages,
+}
+
+/// Stages of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stages {
+    /// While the code is loaded.
+    Loading,
+    /// From the first plugin instruction on.
+    Running,
+    /// One after the other.
+    Both,
+}
+
+impl Stages {
+    fn has(self, layer: LayerName) -> bool {
+        match layer {
+            LayerName::Soft | LayerName::Veto => true,
+            LayerName::Loading => self != Self::Running,
+            LayerName::Running => self != Self::Loading,
+        }
+    }
+}
+
+/// One line of `policy show`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    schema: &'static str,
+    kind: &'static str,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Line {
+    fn new(kind: &'static str, fields: Value, text: String) -> Self {
+        let fields = match fields {
+            Value::Object(fields) => fields,
+            // Only objects are written below.
+            _ => Map::new(),
+        };
+        Self {
+            schema: SCHEMA,
+            kind,
+            fields,
+            text,
+        }
+    }
+
+    fn because(kind: &'static str, mut fields: Value, because: &[Because], text: &str) -> Self {
+        if let Value::Object(fields) = &mut fields {
+            fields.insert("because".into(), json!(because));
+        }
+        let reasons: Vec<String> = because.iter().map(Because::text).collect();
+        Self::new(kind, fields, format!("{text:<52}{}", reasons.join("; ")))
+    }
+
+    /// What it is about: `plan`, `rule`, `landlock`, …
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// For people; text of the manifest in it is not escaped yet.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Plan {
+    /// Names the walls: SHA-256 over all that is enforced, whatever the reasons
+    /// are and on whatever lines they stand.
+    #[must_use]
+    pub fn profile_digest(&self) -> String {
+        let layers: Vec<String> = self
+            .walls
+            .compiled
+            .layers()
+            .iter()
+            .map(|l| l.program.digest())
+            .collect();
+        let calls: Vec<&str> = self.granted_calls().map(HostOp::as_str).collect();
+        let config: Vec<&str> = self
+            .effective
+            .config
+            .iter()
+            .map(|(pattern, _)| pattern.as_str())
+            .collect();
+        let landlock: Vec<Value> = self
+            .landlock()
+            .iter()
+            .map(|rule| json!([rule.path.as_str(), rule.rights]))
+            .collect();
+        let limits = self.limits();
+        let enforced = json!({
+            "engine": ENGINE_ID,
+            "arch": self.arch().name(),
+            "layers": layers,
+            "landlock": landlock,
+            "namespaces": NAMESPACES,
+            "limits": {
+                "memory": limits.memory_bytes,
+                "pids": limits.pids,
+                "cpu": limits.cpu_percent,
+                "time": self.effective.time.value.get(),
+            },
+            "assets": self.has_assets,
+            "host_calls": calls,
+            "config": config,
+        });
+        let digest = Sha256::digest(enforced.to_string().as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn granted_calls(&self) -> impl Iterator<Item = HostOp> {
+        let granted = self.host_ops();
+        HostOp::ALL
+            .iter()
+            .copied()
+            .filter(move |op| granted.has(*op))
+    }
+
+    /// The whole plan as lines, in their documented order.
+    #[must_use]
+    pub fn lines(&self, shown: Shown) -> Vec<Line> {
+        let mut lines = vec![self.plan_line(shown)];
+        lines.extend(self.rules(shown.stages));
+        lines.extend(self.landlock_lines(shown.landlock_abi));
+        lines.extend(mounts());
+        lines.extend(self.limit_lines());
+        lines.extend(self.fds());
+        // No `env` line: the environment is empty.
+        lines.extend(self.host_calls());
+        lines.extend(self.refused());
+        lines.extend(
+            self.walls
+                .compiled
+                .layers()
+                .iter()
+                .map(|layer| self.proof(layer)),
+        );
+        lines
+    }
+
+    fn plan_line(&self, shown: Shown) -> Line {
+        let profile = self.profile_digest();
+        let (calls, ceiling) = (self.running_calls(), self.ceiling());
+        let text = format!(
+            "plugin   {} {}  {}  profile {}  level {}\nseccomp  running {calls} calls (ceiling {ceiling}), default {}",
+            self.id,
+            self.version,
+            self.walls.engine,
+            profile.get(..16).unwrap_or(&profile),
+            shown.level,
+            self.walls.spec.running.otherwise.name(),
+        );
+        let fields = json!({
+            "plugin": self.id,
+            "version": self.version,
+            "engine": self.walls.engine.as_str(),
+            "arch": self.arch().name(),
+            "level": shown.level.as_str(),
+            "profile": profile,
+            "namespaces": NAMESPACES,
+            "uid": INNER_ID,
+            "hostname": HOSTNAME,
+            "running_calls": calls,
+            "ceiling": ceiling,
+        });
+        Line::new("plan", fields, text)
+    }
+
+    fn rules(&self, stages: Stages) -> Vec<Line> {
+        let spec = &self.walls.spec;
+        // As the kernel meets them: what a plugin may do comes first.
+        let order = [
+            LayerName::Running,
+            LayerName::Loading,
+            LayerName::Soft,
+            LayerName::Veto,
+        ];
+        let mut lines = Vec::new();
+        for name in order.into_iter().filter(|name| stages.has(*name)) {
+            for (sysno, rule) in &spec.layer(name).rules {
+                // A soft call passes the allow lists only to get its errno.
+                let passed = rule.action == Action::Allow && spec.soft.rules.contains_key(sysno);
+                if !passed {
+                    lines.push(self.rule(name, sysno.number(), sysno.name(spec.arch), rule));
+                }
+            }
+        }
+        lines
+    }
+
+    fn rule(&self, layer: LayerName, nr: u32, call: &str, rule: &Rule) -> Line {
+        let when: Vec<Vec<Value>> = rule
+            .when
+            .lists()
+            .iter()
+            .map(|list| list.iter().map(condition).collect())
+            .collect();
+        let action = match rule.action {
+            Action::Errno(errno) => format!("errno {}", errno.name()),
+            other => other.name().to_owned(),
+        };
+        let fields = json!({
+            "stage": layer.name(),
+            "arch": self.arch().name(),
+            "nr": nr,
+            "call": call,
+            "action": rule.action.name(),
+            "errno": match rule.action { Action::Errno(errno) => Some(errno.name()), _ => None },
+            "when": when,
+            "cacheable": rule.action == Action::Allow && rule.when.is_always(),
+        });
+        let text = format!(
+            "  {:<8} {call:<18} {action:<13} {}",
+            layer.name(),
+            condition_text(rule)
+        );
+        Line::because("rule", fields, &rule.because, &text)
+    }
+
+    fn landlock_lines(&self, abi: u32) -> Vec<Line> {
+        let rules = self.landlock().into_iter().map(|rule| {
+            let because = [Because::always(
+                "the loader maps the verified code, read-only",
+            )];
+            let fields = json!({
+                "abi": abi,
+                "path": rule.path.as_str(),
+                "rights": rights(rule.rights),
+            });
+            let text = format!("landlock {} {}", rule.path, rights(rule.rights).join(" "));
+            Line::because("landlock", fields, &because, &text)
+        });
+        let all = Line::because(
+            "landlock",
+            json!({"abi": abi, "path": null, "rights": []}),
+            &[Because::always(
+                "all rights of the ABI are handled, so what no rule names is denied",
+            )],
+            &format!("landlock every other path, TCP port and scope: none (ABI {abi})"),
+        );
+        rules.chain([all]).collect()
+    }
+
+    fn limit_lines(&self) -> Vec<Line> {
+        let Effective {
+            memory, time, cpu, ..
+        } = &self.effective;
+        let limit = |name: &str, value: u64, unit: &str, by: &[&str], because: &[Because]| {
+            let fields = json!({"name": name, "value": value, "unit": unit, "by": by});
+            let text = format!("limit    {name} {value} {unit} ({})", by.join(", "));
+            Line::because("limit", fields, because, &text)
+        };
+        let one = [Because::always(
+            "a wasm plugin is one process with one thread",
+        )];
+        let files = [Because::always("the link and room for the loader")];
+        vec![
+            limit(
+                "memory",
+                memory.value.get(),
+                "bytes",
+                &["cgroup"],
+                &memory.because,
+            ),
+            limit("time", time.value.get(), "ms", &["deadline"], &time.because),
+            limit(
+                "cpu",
+                cpu.value.get().into(),
+                "percent",
+                &["cgroup"],
+                &cpu.because,
+            ),
+            limit(
+                "processes",
+                WASM_PIDS.into(),
+                "processes",
+                &["cgroup", "rlimit", "seccomp"],
+                &one,
+            ),
+            limit("descriptors", 64, "descriptors", &["rlimit"], &files),
+        ]
+    }
+
+    fn fds(&self) -> Vec<Line> {
+        let fd = |fd: i32, what: &str, until: &str, why: &str| {
+            let fields = json!({"fd": fd, "what": what, "until": until});
+            let text = format!("fd       {fd} {what} until {until}");
+            Line::because("fd", fields, &[Because::always(why)], &text)
+        };
+        let mut lines: Vec<Line> = (0..3)
+            .map(|n| {
+                fd(
+                    n,
+                    "null",
+                    "end",
+                    "libraries expect the first three to be there",
+                )
+            })
+            .collect();
+        lines.push(fd(FD_LINK, "link", "end", "frames to and from the broker"));
+        if self.has_assets {
+            lines.push(fd(
+                FD_ASSETS,
+                "assets",
+                "running",
+                "the package's files, mapped and closed",
+            ));
+        }
+        lines
+    }
+
+    fn host_calls(&self) -> Vec<Line> {
+        let free = FREE_CALLS.iter().map(|name| {
+            let because = [Because::always(
+                "answered inside the process, needs no permission",
+            )];
+            let fields = json!({"name": name, "scope": null});
+            Line::because("host_call", fields, &because, &format!("host     {name}"))
+        });
+        let granted = self.granted_calls().map(|op| {
+            let scope: Option<Vec<&str>> = (op == HostOp::ConfigGet).then(|| {
+                self.effective
+                    .config
+                    .iter()
+                    .map(|(pattern, _)| pattern.as_str())
+                    .collect()
+            });
+            let because = self.reason_for(op).unwrap_or_default();
+            let fields = json!({"name": op.as_str(), "scope": scope});
+            let scope = scope
+                .map(|keys| format!(" {}", keys.join(" ")))
+                .unwrap_or_default();
+            Line::because(
+                "host_call",
+                fields,
+                because,
+                &format!("host     {op}{scope}"),
+            )
+        });
+        free.chain(granted).collect()
+    }
+
+    fn refused(&self) -> Vec<Line> {
+        let refused = self.effective.refused.iter().map(|refused| {
+            let fields = json!({
+                "asked": refused.asked,
+                "value": refused.value,
+                "by": refused.by.name(),
+                "why": refused.why,
+            });
+            let text = format!(
+                "refused  {} {}: {}",
+                refused.asked, refused.value, refused.why
+            );
+            Line::because("refused", fields, &refused.because, &text)
+        });
+        refused.collect()
+    }
+
+    fn proof(&self, layer: &Layer) -> Line {
+        let theorems: Map<String, Value> = layer
+            .theorems
+            .iter()
+            .map(|theorem| (theorem.to_string(), true.into()))
+            .collect();
+        let (length, exempt) = (layer.program.raw().len(), self.arch().exempt());
+        let asked: Vec<&str> = theorems.keys().map(String::as_str).collect();
+        let text = format!(
+            "proof    {:<8} equal to its rules over every input ({length} instructions, {} nodes, {} µs); {}",
+            layer.name.name(),
+            layer.nodes,
+            layer.micros,
+            asked.join(" "),
+        );
+        let fields = json!({
+            "layer": layer.name.name(),
+            "index": layer.name.index(),
+            "instructions": length,
+            "digest": layer.program.digest(),
+            "equal": true,
+            "nodes": layer.nodes,
+            "micros": layer.micros,
+            "exempt": exempt,
+            "theorems": theorems,
+        });
+        Line::new("proof", fields, text)
+    }
+}
+
+fn mounts() -> Vec<Line> {
+    let mount = |target: &str, kind: &str, source: Option<&str>, flags: &[&str], why: &str| {
+        // Its size is that of the compiled code, which no manifest tells.
+        let fields = json!({"target": target, "type": kind, "source": source, "flags": flags, "bytes": null});
+        let text = format!("mount    {target} {kind} {}", flags.join(","));
+        Line::because("mount", fields, &[Because::always(why)], &text)
+    };
+    vec![
+        mount(
+            "/",
+            "tmpfs",
+            None,
+            &["ro", "nosuid", "nodev"],
+            "an empty root: nothing of the host is left",
+        ),
+        mount(
+            CODE_PATH,
+            "file",
+            Some("code"),
+            &["ro"],
+            "the compiled code, copied from sealed memory",
+        ),
+        mount(
+            WARM_PATH,
+            "file",
+            Some("warm"),
+            &["ro"],
+            "our own module, with which the engine warms up",
+        ),
+    ]
+}
+
+fn rights(bits: u64) -> Vec<&'static str> {
+    // The only right of any rule of this version.
+    if bits == READ_FILE {
+        vec!["read_file"]
+    } else {
+        Vec::new()
+    }
+}
+
+fn op_name(op: Op) -> &'static str {
+    match op {
+        Op::Eq => "eq",
+        Op::Ne => "ne",
+        Op::Lt => "lt",
+        Op::Le => "le",
+        Op::Gt => "gt",
+        Op::Ge => "ge",
+        Op::MaskedEq(_) => "masked_eq",
+    }
+}
+
+fn condition(cond: &ArgCond) -> Value {
+    let mut fields = json!({
+        "arg": cond.arg(),
+        "width": cond.width().bits(),
+        "op": op_name(cond.op()),
+        "value": cond.value(),
+    });
+    if let (Op::MaskedEq(mask), Value::Object(fields)) = (cond.op(), &mut fields) {
+        fields.insert("mask".into(), mask.into());
+    }
+    fields
+}
+
+fn condition_text(rule: &Rule) -> String {
+    let one = |cond: &ArgCond| {
+        let (arg, value) = (cond.arg(), cond.value());
+        match cond.op() {
+            Op::Eq => format!("arg{arg} == {value:#x}"),
+            Op::Ne => format!("arg{arg} != {value:#x}"),
+            Op::Lt => format!("arg{arg} < {value:#x}"),
+            Op::Le => format!("arg{arg} <= {value:#x}"),
+            Op::Gt => format!("arg{arg} > {value:#x}"),
+            Op::Ge => format!("arg{arg} >= {value:#x}"),
+            Op::MaskedEq(mask) => format!("arg{arg} & {mask:#x} == {value:#x}"),
+        }
+    };
+    let all = |list: &Vec<ArgCond>| list.iter().map(one).collect::<Vec<_>>().join(" and ");
+    match rule.when.lists() {
+        [] => "always".to_owned(),
+        lists => lists.iter().map(all).collect::<Vec<_>>().join(" or "),
+    }
+}

@@ -1,0 +1,135 @@
+use super::*;
+
+const HEAD: &str = "[identity]\nplugin_id = \"com.example.a\"\npublic_key = \"\"\n[plugin]\nname = \"A\"\nversion = \"1.0.0\"\napi_version = \"2.0\"\n";
+
+fn manifest(kind: &str, permissions: &str) -> Manifest {
+    let text = format!(
+        "{HEAD}kind = \"{kind}\"\nentrypoint = \"a.wasm\"\nfiles = [\"words.txt\"]\n[permissions]\n{permissions}"
+    );
+    Manifest::parse(text.as_bytes()).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+fn plan(permissions: &str) -> Plan {
+    Plan::derive(&manifest("wasm", permissions), &Operator::default()).unwrap()
+}
+
+fn shown() -> Shown {
+    Shown {
+        level: gm_protocol::plan::Level::L4,
+        landlock_abi: 7,
+        stages: Stages::Both,
+    }
+}
+
+fn lines(plan: &Plan, kind: &str) -> Vec<serde_json::Value> {
+    let lines = plan.lines(shown()).into_iter();
+    lines
+        .filter(|line| line.kind() == kind)
+        .map(|line| serde_json::to_value(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn kind_without_an_engine_has_no_plan() {
+    for kind in ["lua", "js", "native"] {
+        let refusal = Plan::derive(&manifest(kind, ""), &Operator::default()).unwrap_err();
+        assert_eq!(
+            (refusal.code, refusal.manifest_line),
+            (Code::WallKindUnsupported, Some(8))
+        );
+    }
+}
+
+#[test]
+fn granted_groups_give_their_host_calls_and_no_other() {
+    let plan = plan("host_api = [\"nodes:read\", \"config:read\"]\nconfig = [\"lint.*\"]");
+    let named: Vec<_> = lines(&plan, "host_call")
+        .iter()
+        .map(|line| line["name"].clone())
+        .collect();
+    let free = ["reply", "fail", "result", "asset_read"];
+    assert_eq!(
+        named,
+        [&free[..], &["config_get", "node_get", "node_query"]].concat()
+    );
+    assert!(!plan.host_ops().has(HostOp::NodePut));
+    assert_eq!(
+        lines(&plan, "host_call")[4]["scope"],
+        serde_json::json!(["lint.*"])
+    );
+    assert!(plan.reason_for(HostOp::NodePut).is_none());
+}
+
+#[test]
+fn every_line_of_a_plan_has_a_reason() {
+    let plan = plan("host_api = [\"log:write\"]\nnetwork = { hosts = [\"a.example.com:443\"] }");
+    let without = plan.lines(shown()).into_iter().filter(|line| {
+        let line = serde_json::to_value(line).unwrap();
+        !matches!(line["kind"].as_str(), Some("plan" | "proof"))
+            && line["because"].as_array().is_none_or(Vec::is_empty)
+    });
+    assert_eq!(without.count(), 0);
+}
+
+#[test]
+fn kinds_of_lines_come_in_their_documented_order() {
+    let order = [
+        "plan",
+        "rule",
+        "landlock",
+        "mount",
+        "limit",
+        "fd",
+        "host_call",
+        "refused",
+        "proof",
+    ];
+    let plan = plan("network = { hosts = [\"a.example.com:443\"] }");
+    let mut seen: Vec<_> = plan.lines(shown()).iter().map(Line::kind).collect();
+    seen.dedup();
+    assert_eq!(seen, order);
+}
+
+#[test]
+fn running_stage_shows_as_many_allowed_calls_as_it_counts() {
+    let plan = plan("");
+    let allowed = lines(&plan, "rule").into_iter();
+    let allowed = allowed.filter(|line| line["stage"] == "running" && line["action"] == "allow");
+    assert_eq!(allowed.count(), plan.running_calls());
+    assert!(plan.running_calls() <= plan.ceiling());
+}
+
+#[test]
+fn digest_of_a_profile_follows_what_is_enforced_and_nothing_else() {
+    let digest = |permissions: &str| plan(permissions).profile_digest();
+    let base = digest("host_api = [\"log:write\"]");
+    assert_eq!(
+        digest("# a remark\n\nhost_api = [\"log:write\"]\nmemory_limit = \"32mb\""),
+        base
+    );
+    for other in [
+        "",
+        "host_api = [\"log:write\"]\nmemory_limit = \"33mb\"",
+        "host_api = [\"log:write\", \"nodes:read\"]",
+    ] {
+        assert_ne!(digest(other), base, "{other}");
+    }
+}
+
+#[test]
+fn code_that_needs_more_than_the_limit_is_refused_with_the_number() {
+    let plan = plan("memory_limit = \"16mb\"");
+    assert_eq!(plan.module_memory(0).unwrap(), 8 << 20);
+    let refusal = plan.module_memory(8 << 20).unwrap_err();
+    assert_eq!(refusal.code, Code::PolicyLimitTooSmall);
+    assert!(refusal.detail.contains("18874368"), "{}", refusal.detail);
+    assert_eq!(refusal.manifest_line, Some(12));
+}
+
+#[test]
+fn compiler_writes_no_more_than_its_memory() {
+    let mut operator = Operator::default();
+    operator.compile_memory = crate::Told::at(gm_manifest::Bytes::mb(64), 3);
+    let plan = CompilePlan::derive(&operator).unwrap();
+    assert_eq!(plan.limits().file_bytes, 64 << 20);
+}
