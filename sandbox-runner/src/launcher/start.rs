@@ -26,7 +26,7 @@ use super::sys::{self, Side};
 const SET_UP: Duration = Duration::from_secs(5);
 /// The most that a killed child may take until it can be reaped.
 const REAP: Duration = Duration::from_millis(500);
-/// Our end of the start channel must not lie where the child puts 0–5.
+/// The child's end of the start channel must not lie where it puts 0–5.
 const ASIDE: i32 = 16;
 
 /// A process of ours that was cloned and not reaped yet. Killed when dropped.
@@ -121,14 +121,16 @@ pub(crate) fn start(
     broker: BorrowedFd<'_>,
 ) -> Result<Process, Fault> {
     let channel = |e| fault::wall(Control::Descriptors, "start channel", e);
-    let (ours, theirs) = socketpair(
+    let (ours, near) = socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
         SocketFlags::CLOEXEC,
         None,
     )
     .map_err(channel)?;
-    let theirs = rustix::io::fcntl_dupfd_cloexec(&theirs, ASIDE).map_err(channel)?;
+    let theirs = rustix::io::fcntl_dupfd_cloexec(&near, ASIDE).map_err(channel)?;
+    // A copy of it left here would hide that the child has closed its own.
+    drop(near);
     let side = sys::clone_walled(group.directory())
         .map_err(|e| fault::wall(Control::UserNs, "clone3", e))?;
     let mut process = match side {
