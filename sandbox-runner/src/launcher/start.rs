@@ -148,7 +148,8 @@ pub(crate) fn start(
     drop(theirs);
     prepare(process.pid, child, ids, group)?;
     rustix::io::write(&ours, &[1]).map_err(channel)?;
-    match follow(&mut process, &ours, child.exec.is_none(), broker) {
+    let engine = child.exec.as_ref().map(|exec| exec.engine);
+    match follow(&mut process, &ours, engine, broker) {
         Ok(()) => Ok(process),
         Err(mut fault) => {
             process.end();
@@ -197,7 +198,7 @@ fn prepare(pid: Pid, child: &Child<'_>, ids: &Ids, group: &Group) -> Result<(), 
 fn follow(
     process: &mut Process,
     start: &OwnedFd,
-    trial: bool,
+    engine: Option<BorrowedFd<'_>>,
     broker: BorrowedFd<'_>,
 ) -> Result<(), Fault> {
     let deadline = Instant::now() + SET_UP;
@@ -222,14 +223,14 @@ fn follow(
     let mut report = [0; 8];
     let got = rustix::io::retry_on_intr(|| rustix::io::read(start, &mut report));
     match (got, report) {
-        // Closed by exec; or by death, which shows at once or in the first look.
-        (Ok(0), _) if trial => match process.reap(deadline) {
-            Some(WaitStatus::Exited(0)) => Ok(()),
-            other => Err(died(other)),
-        },
-        (Ok(0), _) => match process.status() {
-            None => Ok(()),
-            dead => Err(died(dead)),
+        // Closed by exec, or by death.
+        (Ok(0), _) => match engine {
+            Some(engine) if executes(process.pid, engine) => Ok(()),
+            Some(_) => Err(died(process.reap(deadline))),
+            None => match process.reap(deadline) {
+                Some(WaitStatus::Exited(0)) => Ok(()),
+                other => Err(died(other)),
+            },
         },
         (Ok(5), [step, a, b, c, d, ..]) => {
             let errno = Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d]));
@@ -241,6 +242,16 @@ fn follow(
             "the start channel brought something else",
         )),
     }
+}
+
+/// Whether the process runs this very binary. One that dies closes its
+/// descriptors before it can be waited for, and has no binary any more
+/// (proc_pid_exe(5)).
+fn executes(pid: Pid, engine: BorrowedFd<'_>) -> bool {
+    let runs = rustix::fs::stat(format!("/proc/{}/exe", pid.as_raw_nonzero()));
+    let wanted = rustix::fs::fstat(engine);
+    matches!((runs, wanted), (Ok(runs), Ok(wanted))
+        if (runs.st_dev, runs.st_ino) == (wanted.st_dev, wanted.st_ino))
 }
 
 fn died(status: Option<WaitStatus>) -> Fault {

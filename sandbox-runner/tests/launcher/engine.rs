@@ -9,25 +9,31 @@ use rustix::io::Errno;
 
 /// Serves questions until the other end hangs up.
 pub(crate) fn live() -> ExitCode {
-    let link = number(FD_LINK).expect("a link");
+    let link = borrowed(FD_LINK);
     let mut buffer = vec![0; 4096];
     loop {
-        let n = rustix::io::read(&link, &mut buffer).unwrap_or(0);
+        let n = rustix::io::read(link, &mut buffer).unwrap_or(0);
         if n == 0 {
             return ExitCode::SUCCESS;
         }
         let question = String::from_utf8_lossy(&buffer[..n]).into_owned();
         let answer = answer(&question);
-        let _ = rustix::io::write(&link, answer.as_bytes());
+        let _ = rustix::io::write(link, answer.as_bytes());
     }
 }
 
-/// The descriptor of a number, through a copy that is closed again.
-fn number(fd: i32) -> Option<OwnedFd> {
-    // SAFETY: only lives for this call; the kernel says EBADF if it isn't open.
+/// The descriptor of a number. A copy kept here would be one too many.
+fn borrowed(fd: i32) -> BorrowedFd<'static> {
+    // SAFETY: nothing here closes it, and the kernel says EBADF if it isn't open.
     #[expect(unsafe_code, reason = "the engine is handed bare numbers")]
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_dupfd_cloexec(fd, 32).ok()
+    unsafe {
+        BorrowedFd::borrow_raw(fd)
+    }
+}
+
+/// Whether it is open, through a copy that is closed again.
+fn number(fd: i32) -> Option<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(borrowed(fd), 32).ok()
 }
 
 fn answer(question: &str) -> String {
