@@ -172,11 +172,11 @@ impl Ending {
             Cause::Operator(kind) => Self::new(*kind, "operator"),
             Cause::Launcher => Self::new(EndingKind::Crashed, "operator").detail("launcher"),
             Cause::Host(why) => Self::new(EndingKind::Crashed, "operator").detail(why.clone()),
-            Cause::Link(why) => match collected {
-                // A process that the kernel ended in the middle of a frame.
-                Some(dead) if !dead.killed_by_us => Self::of_status(dead, last),
-                _ => Self::new(EndingKind::ProtocolViolation, "link").detail(why.clone()),
-            },
+            // A packet comes whole or not at all: no death of the process makes
+            // a broken one.
+            Cause::Link(why) => {
+                Self::new(EndingKind::ProtocolViolation, "link").detail(why.clone())
+            }
             Cause::Stopped => match collected.map(|dead| dead.status) {
                 Some(WaitStatus::Exited(0)) => Self {
                     layer: None,

@@ -130,6 +130,12 @@ impl<'a> HostApi<'a> {
         self.next_id = 0;
     }
 
+    /// How many log lines a run may lose, and how many this one has lost.
+    #[must_use]
+    pub fn log_flood(&self) -> (u64, u64) {
+        self.rate.flood()
+    }
+
     /// How many source events the plugin was given.
     #[must_use]
     pub fn events_seen(&self) -> u64 {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gm_protocol::plan::Hook;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::ending::EndingKind;
 
@@ -46,6 +46,8 @@ pub enum Next {
     },
     /// End the process now, with this ending.
     Kill(EndingKind),
+    /// The process is dead already.
+    Died,
 }
 
 #[derive(Debug)]
@@ -75,16 +77,22 @@ pub struct Hub {
     /// One per plugin, readable once it is to be ended at once: ends a wait
     /// on the link, where the condition variable does not reach.
     wakes: Vec<OwnedFd>,
+    /// One per plugin, readable once there may be something new for it: its
+    /// thread waits for that and for the death of its process.
+    bells: Vec<OwnedFd>,
+    /// Readable once no event is wanted any more: ends a wait on the source.
+    enough: OwnedFd,
 }
 
 impl Hub {
     /// A hub for plugins with these hooks. `most_derived` = most events that
     /// one source event may cause in all.
     pub fn new(hooks: Vec<Vec<Hook>>, most_derived: u64) -> std::io::Result<Self> {
-        let mut wakes = Vec::with_capacity(hooks.len());
-        let mut queues = Vec::with_capacity(hooks.len());
+        let signal = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let (mut wakes, mut bells, mut queues) = (Vec::new(), Vec::new(), Vec::new());
         for hooks in hooks {
-            wakes.push(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+            wakes.push(signal()?);
+            bells.push(signal()?);
             queues.push(Queue {
                 hooks,
                 events: VecDeque::new(),
@@ -101,6 +109,8 @@ impl Hub {
             changed: Condvar::new(),
             most_derived,
             wakes,
+            bells,
+            enough: signal()?,
         })
     }
 
@@ -111,10 +121,9 @@ impl Hub {
             queue.stop.get_or_insert(ending);
         }
         if let Some(wake) = self.wakes.get(index) {
-            // Only a counter at its maximum refuses, and then it is readable.
-            let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
+            raise(wake);
         }
-        self.changed.notify_all();
+        self.tell_all();
     }
 
     /// Ends every plugin at once.
@@ -134,6 +143,13 @@ impl Hub {
     #[must_use]
     pub fn wake(&self, index: usize) -> Option<BorrowedFd<'_>> {
         self.wakes.get(index).map(AsFd::as_fd)
+    }
+
+    /// Readable once no event is wanted any more: nobody is left, or the run is
+    /// interrupted.
+    #[must_use]
+    pub fn enough(&self) -> BorrowedFd<'_> {
+        self.enough.as_fd()
     }
 
     /// Gives a source event to every plugin that hooks it; waits while one of
@@ -159,7 +175,7 @@ impl Hub {
         {
             queue.events.push_back(Arc::clone(&event));
         }
-        self.changed.notify_all();
+        self.tell_all();
         true
     }
 
@@ -184,7 +200,7 @@ impl Hub {
             }
             state.derived.1 += u64::from(wanted);
         }
-        self.changed.notify_all();
+        self.tell_all();
         true
     }
 
@@ -201,33 +217,59 @@ impl Hub {
         others.any(|(_, queue)| queue.wants(hook))
     }
 
-    /// Waits for what plugin `index` does next.
+    /// Waits for what plugin `index` does next. `death` is readable once its
+    /// process is dead.
     #[must_use]
-    pub fn next(&self, index: usize) -> Next {
-        let mut state = self.lock();
-        if let Some(queue) = state.queues.get_mut(index) {
+    pub fn next(&self, index: usize, death: Option<BorrowedFd<'_>>) -> Next {
+        if let Some(queue) = self.lock().queues.get_mut(index) {
             queue.busy = false;
         }
-        self.changed.notify_all();
+        self.tell_all();
         loop {
-            if let Some(ending) = state.queues.get(index).and_then(|queue| queue.stop) {
-                return Next::Kill(ending);
+            if let Some(next) = self.due(index) {
+                return next;
             }
-            if state.interrupted {
-                return Next::Shutdown { interrupted: true };
+            if self.dies_before_a_bell(index, death) {
+                return Next::Died;
             }
-            if let Some(queue) = state.queues.get_mut(index)
-                && let Some(event) = queue.events.pop_front()
-            {
-                queue.busy = true;
-                self.changed.notify_all();
-                return Next::Event(event);
-            }
-            if state.is_quiet() {
-                return Next::Shutdown { interrupted: false };
-            }
-            state = self.wait(state);
         }
+    }
+
+    /// What plugin `index` does now, if it need not wait.
+    fn due(&self, index: usize) -> Option<Next> {
+        let mut state = self.lock();
+        let (interrupted, quiet) = (state.interrupted, state.is_quiet());
+        let queue = state.queues.get_mut(index)?;
+        if let Some(ending) = queue.stop {
+            return Some(Next::Kill(ending));
+        }
+        if interrupted {
+            return Some(Next::Shutdown { interrupted: true });
+        }
+        if let Some(event) = queue.events.pop_front() {
+            queue.busy = true;
+            // The source may be waiting for room.
+            self.changed.notify_all();
+            return Some(Next::Event(event));
+        }
+        quiet.then_some(Next::Shutdown { interrupted: false })
+    }
+
+    /// Waits until the bell of plugin `index` rings or its process is dead. A
+    /// bell that rang since it was last heard ends the wait at once, so that
+    /// nothing is missed in between.
+    fn dies_before_a_bell(&self, index: usize, death: Option<BorrowedFd<'_>>) -> bool {
+        let Some(bell) = self.bells.get(index) else {
+            return true;
+        };
+        let mut fds = vec![PollFd::new(bell, PollFlags::IN)];
+        fds.extend(death.map(|death| PollFd::from_borrowed_fd(death, PollFlags::IN)));
+        // An interrupted wait is a short one.
+        let _ = poll(&mut fds, None);
+        let died = fds.get(1).is_some_and(|death| !death.revents().is_empty());
+        // Not readable = nothing to take.
+        let _ = rustix::io::read(bell, &mut [0; 8]);
+        died
     }
 
     /// Waits before plugin `index` is started anew; false = it must not be.
@@ -260,25 +302,35 @@ impl Hub {
             queue.busy = false;
             queue.events.clear();
         }
-        self.changed.notify_all();
+        if !state.queues.iter().any(|queue| queue.alive) {
+            raise(&self.enough);
+        }
+        self.tell_all();
     }
 
     /// The source has no more events.
     pub fn source_done(&self) {
         self.lock().source_done = true;
-        self.changed.notify_all();
+        self.tell_all();
     }
 
     /// No new event for anybody; plugins are shut down.
     pub fn interrupt(&self) {
         self.lock().interrupted = true;
-        self.changed.notify_all();
+        raise(&self.enough);
+        self.tell_all();
     }
 
     /// Whether [`Hub::interrupt`] was called.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.lock().interrupted
+    }
+
+    /// Something changed: who waits looks again.
+    fn tell_all(&self) {
+        self.bells.iter().for_each(raise);
+        self.changed.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -290,6 +342,11 @@ impl Hub {
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn raise(signal: &OwnedFd) {
+    // Only a counter at its maximum refuses, and then it is readable.
+    let _ = rustix::io::write(signal, &1_u64.to_ne_bytes());
 }
 
 impl Queue {
@@ -337,11 +394,17 @@ mod tests {
         hub.source_done();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                assert_eq!(seq_of(hub.next(0)), 1);
-                assert_eq!(seq_of(hub.next(0)), 2);
-                assert!(matches!(hub.next(0), Next::Shutdown { interrupted: false }));
+                assert_eq!(seq_of(hub.next(0, None)), 1);
+                assert_eq!(seq_of(hub.next(0, None)), 2);
+                assert!(matches!(
+                    hub.next(0, None),
+                    Next::Shutdown { interrupted: false }
+                ));
             });
-            assert!(matches!(hub.next(1), Next::Shutdown { interrupted: false }));
+            assert!(matches!(
+                hub.next(1, None),
+                Next::Shutdown { interrupted: false }
+            ));
         });
     }
 
@@ -355,8 +418,8 @@ mod tests {
         hub.push(event(Hook::OnCommitAnalyzed, 1));
         hub.source_done();
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| seq_of(hub.next(1)));
-            assert_eq!(seq_of(hub.next(0)), 1);
+            let other = scope.spawn(|| seq_of(hub.next(1, None)));
+            assert_eq!(seq_of(hub.next(0, None)), 1);
             assert!(hub.push_derived(0, vec![event(Hook::OnEdgeCreated, 1)]));
             assert_eq!(other.join().unwrap(), 1);
         });
@@ -373,7 +436,7 @@ mod tests {
     fn a_stop_reaches_a_plugin_that_waits_and_one_that_is_in_a_call() {
         let hub = Hub::new(vec![vec![]], 10).unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| hub.next(0));
+            let waiting = scope.spawn(|| hub.next(0, None));
             hub.stop(0, EndingKind::Revoked);
             assert!(matches!(
                 waiting.join().unwrap(),

@@ -133,10 +133,10 @@ impl Rate {
         }
     }
 
-    /// How many lines this run has lost.
+    /// How many lines a run may lose, and how many this one has lost.
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.dropped_ever
+    pub fn flood(&self) -> (u64, u64) {
+        (self.most_dropped, self.dropped_ever)
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
             assert_eq!(rate.accept(1), Accepted::Dropped);
         }
         assert_eq!(rate.accept(1), Accepted::Flood);
-        assert_eq!(rate.lost(), 4);
+        assert_eq!(rate.flood().1, 4);
     }
 
     #[test]

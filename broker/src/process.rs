@@ -87,6 +87,12 @@ impl<'a> Process<'a> {
         })
     }
 
+    /// Readable once the process is dead.
+    #[must_use]
+    pub fn death(&self) -> BorrowedFd<'_> {
+        self.child.pidfd.as_fd()
+    }
+
     /// Until when, absolutely, a step that starts now may take.
     #[must_use]
     pub fn until(&self, at_most: Duration) -> Wait<'a> {
@@ -177,8 +183,6 @@ impl<'a> Process<'a> {
             // It ends by itself: nothing of ours must be taken for its end.
             Cause::Stopped => self.child.wait_dead(STOP_TIME),
             Cause::Gone => self.child.wait_dead(DEAD_TIME),
-            // A broken frame may be the last act of a process that dies.
-            Cause::Link(_) => self.child.wait_dead(Duration::from_millis(20)),
             _ => false,
         };
         if !gone {

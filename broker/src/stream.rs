@@ -1,7 +1,9 @@
 //! The events of a run, from a repository or from a file, and the graph that
 //! goes with them.
 
-use gm_manifest::{Hook as ManifestHook, Refusal};
+use std::os::fd::BorrowedFd;
+
+use gm_manifest::{Code, Hook as ManifestHook, Refusal};
 use gm_protocol::plan::Hook;
 use serde_json::{Value, json};
 
@@ -99,6 +101,19 @@ impl Feed {
             "shallow": facts.shallow,
             "head": facts.head,
         })
+    }
+
+    /// Ends the events once `enough` is readable.
+    ///
+    /// # Errors
+    /// `internal/io`.
+    pub fn until(&mut self, enough: BorrowedFd<'_>) -> Result<(), Refusal> {
+        if let Items::Events(events) = &mut self.items {
+            let enough = enough.try_clone_to_owned();
+            events
+                .until(enough.map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?);
+        }
+        Ok(())
     }
 
     /// The next item.

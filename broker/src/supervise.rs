@@ -130,6 +130,7 @@ pub fn live<'a>(
         over: false,
     };
     let (dead, open_ms) = life.run();
+    let log_flood = life.api.log_flood();
     let Life {
         mut tally,
         report,
@@ -140,7 +141,7 @@ pub fn live<'a>(
     if let Some(collected) = &dead.collected {
         (tally.cpu_us, tally.memory_peak) = (collected.cpu_us, collected.memory_peak);
     }
-    let reached = reached(&dead, plugin, &tally, open_ms);
+    let reached = reached(&dead, plugin, &tally, open_ms, log_flood);
     let restart = restart(Lived {
         ending: dead.ending.kind,
         was_over: over,
@@ -206,10 +207,16 @@ impl<'a> Life<'a, '_> {
             self.init(process)?;
         }
         let interrupted = loop {
-            match self.shared.hub.next(self.plugin.index) {
+            match self
+                .shared
+                .hub
+                .next(self.plugin.index, Some(process.death()))
+            {
                 Next::Event(event) => self.event(process, &event)?,
                 Next::Shutdown { interrupted } => break interrupted,
                 Next::Kill(ending) => return Err(Cause::Operator(ending)),
+                // It died while it had nothing to do.
+                Next::Died => return Err(Cause::Gone),
             }
         };
         self.over = true;
@@ -467,7 +474,13 @@ fn never_started(error: &SpawnError) -> Dead {
     }
 }
 
-fn reached(dead: &Dead, plugin: &Hosted, tally: &Tally, open_ms: u128) -> Reached {
+fn reached(
+    dead: &Dead,
+    plugin: &Hosted,
+    tally: &Tally,
+    open_ms: u128,
+    log_flood: (u64, u64),
+) -> Reached {
     let (limit, peak) = match dead.ending.kind {
         // Before its first call a plugin has no limit of its own yet.
         EndingKind::TimedOut if tally.at_hook.is_none() => {
@@ -480,6 +493,23 @@ fn reached(dead: &Dead, plugin: &Hosted, tally: &Tally, open_ms: u128) -> Reache
         }
         EndingKind::TimedOut => (&plugin.walls.time_text, open_ms.to_string()),
         EndingKind::OutOfMemory => (&plugin.walls.memory_text, tally.memory_peak.to_string()),
+        EndingKind::LogFlood => {
+            let (limit, lost) = log_flood;
+            return Reached {
+                limit: Some(limit.to_string()),
+                peak: Some(lost.to_string()),
+                manifest_line: None,
+            };
+        }
+        EndingKind::TooManyProcesses => {
+            let pids = plugin.walls.limits.pids;
+            let refused = dead.collected.as_ref().map_or(0, |dead| dead.pids_refused);
+            return Reached {
+                limit: Some(pids.to_string()),
+                peak: Some(u64::from(pids).saturating_add(refused).to_string()),
+                manifest_line: None,
+            };
+        }
         _ => return Reached::default(),
     };
     Reached {

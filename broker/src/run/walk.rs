@@ -74,6 +74,7 @@ impl<'a> Hosting<'a> {
         fates: &mut Vec<Fate>,
     ) -> Result<Walked, Refusal> {
         let mut walked = Walked::default();
+        feed.until(self.hub.enough())?;
         let mut lives = Vec::new();
         for plugin in self.plugins {
             lives.push((plugin, self.host_api(plugin)?));

@@ -4,10 +4,12 @@
 //! byte for byte.
 
 use gm_manifest::{Code, Hook, Refusal};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 /// What a line may hold beside its data.
@@ -32,9 +34,35 @@ struct Line<'a> {
     data: &'a RawValue,
 }
 
+/// A file that is read until somebody has had enough.
+struct Input {
+    file: File,
+    enough: Option<OwnedFd>,
+    /// Enough came before the end of the file.
+    cut: bool,
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(enough) = &self.enough {
+            let mut fds = [
+                PollFd::new(enough, PollFlags::IN),
+                PollFd::new(&self.file, PollFlags::IN),
+            ];
+            poll(&mut fds, None)?;
+            let [enough, _] = &fds;
+            if !enough.revents().is_empty() {
+                self.cut = true;
+                return Ok(0);
+            }
+        }
+        self.file.read(buffer)
+    }
+}
+
 /// The events of a file, in order. After the first bad line there is nothing more.
 pub struct Events {
-    from: Box<dyn BufRead + Send>,
+    from: BufReader<Input>,
     limit: usize,
     line: u64,
     ended: bool,
@@ -47,20 +75,35 @@ impl Events {
     /// # Errors
     /// `source/bad-event`: it can't be opened.
     pub fn open(path: &Path, limit: usize) -> Result<Self, Refusal> {
-        if path.as_os_str() == "-" {
-            return Ok(Self::new(Box::new(BufReader::new(std::io::stdin())), limit));
-        }
-        let file = File::open(path).map_err(|error| {
+        let file = match path.as_os_str() == "-" {
+            // Its own buffer could hold what poll(2) then waits for in vain.
+            true => std::io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .map(File::from),
+            false => File::open(path),
+        };
+        let file = file.map_err(|error| {
             Refusal::new(Code::SourceBadEvent, format!("{}: {error}", path.display()))
         })?;
-        Ok(Self::new(Box::new(BufReader::new(file)), limit))
+        Ok(Self::new(file, limit))
     }
 
-    /// Events of any reader.
+    /// Ends the events, also in the middle of a line, once `enough` is readable:
+    /// a pipe or terminal may stay silent for ever.
+    pub fn until(&mut self, enough: OwnedFd) {
+        self.from.get_mut().enough = Some(enough);
+    }
+
+    /// Events of an open file.
     #[must_use]
-    pub fn new(from: Box<dyn BufRead + Send>, limit: usize) -> Self {
+    pub fn new(file: File, limit: usize) -> Self {
         Self {
-            from,
+            from: BufReader::new(Input {
+                file,
+                enough: None,
+                cut: false,
+            }),
             limit,
             line: 0,
             ended: false,
@@ -76,7 +119,7 @@ impl Events {
             let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
             let read = self.from.by_ref().take(most).read_until(b'\n', &mut bytes);
             read.map_err(|error| self.bad(format_args!("can't be read: {error}")))?;
-            if bytes.is_empty() {
+            if bytes.is_empty() || self.from.get_ref().cut {
                 return Ok(None);
             }
             if bytes.len() > max {
@@ -134,9 +177,27 @@ impl Iterator for Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Seek as _, Write as _};
 
     fn read(text: &str) -> Vec<Result<Event, Refusal>> {
-        Events::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), 64).collect()
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        Events::new(file, 64).collect()
+    }
+
+    #[test]
+    fn silent_pipe_ends_when_there_was_enough_and_half_a_line_is_no_event() {
+        let (pipe, mut write) = std::io::pipe().unwrap();
+        let mut events = Events::new(File::from(OwnedFd::from(pipe)), 64);
+        let (enough, mut say) = std::io::pipe().unwrap();
+        events.until(enough.into());
+        write
+            .write_all(b"{\"hook\":\"on_commit_analyzed\",\"data\":{}}\n{\"ho")
+            .unwrap();
+        assert!(events.next().unwrap().is_ok());
+        say.write_all(b"x").unwrap();
+        assert!(events.next().is_none());
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl Peer {
         self.link.write(packet).ok().map(|_| ())
     }
 
-    /// Sends one packet with as many descriptors as fit.
+    /// Sends one packet with as many descriptors as fit; without them if the
+    /// kernel refuses to pass any to the other end (EPERM, Linux 6.16).
     pub fn raw_with_descriptors(&mut self, packet: &[u8]) -> Option<()> {
         let fds = [self.link.as_fd(); 64];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
@@ -97,14 +98,16 @@ impl Peer {
         control
             .push(SendAncillaryMessage::ScmRights(&fds))
             .then_some(())?;
-        sendmsg(
+        let sent = sendmsg(
             &self.link,
             &[IoSlice::new(packet)],
             &mut control,
             SendFlags::empty(),
-        )
-        .ok()?;
-        Some(())
+        );
+        match sent {
+            Err(rustix::io::Errno::PERM) => self.raw(packet),
+            sent => sent.ok().map(|_| ()),
+        }
     }
 
     /// The bytes of a message in a right frame, which counts as sent.

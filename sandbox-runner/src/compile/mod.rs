@@ -57,7 +57,7 @@ pub fn live(arena: &Arena) -> ExitCode {
 }
 
 fn prepare(arena: &Arena) -> Result<Compiler, WallError> {
-    walls::prepare()?;
+    walls::prepare(c"gm-compile-wasm")?;
     sys::signals::leave_faults()?;
     walls::open_arena(arena)?;
     Ok(Compiler::new())

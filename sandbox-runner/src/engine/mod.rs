@@ -44,7 +44,7 @@ pub fn live(arena: &Arena) -> ExitCode {
 }
 
 fn prepare(arena: &Arena) -> Result<load::Engine, WallError> {
-    walls::prepare()?;
+    walls::prepare(c"gm-run-wasm")?;
     walls::open_arena(arena)?;
     let engine = load::Engine::warm()?;
     // After the warm-up, as the engine's own handlers are installed by it.

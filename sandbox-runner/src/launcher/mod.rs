@@ -69,6 +69,8 @@ pub enum BeginError {
 /// # Errors
 /// Whatever keeps it from saying `Ready`.
 pub fn run() -> Result<(), BeginError> {
+    // Executed by descriptor, it would be listed under a number.
+    let _ = rustix::thread::set_name(c"gm-launcher");
     let (bell, pipe) = inherited().map_err(BeginError::Inherited)?;
     let bell = Doorbell::new(bell);
     let bootstrap = read_bootstrap(pipe.into())?;

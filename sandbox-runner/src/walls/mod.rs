@@ -7,6 +7,7 @@ mod landlock;
 pub mod last;
 pub(crate) mod sys;
 
+use std::ffi::CStr;
 use std::io;
 
 use gm_protocol::PROTOCOL;
@@ -170,7 +171,9 @@ fn capabilities() -> Result<u64, WallError> {
 /// What every walled process does first: it can't be traced or dumped by its
 /// equals, gains no executable memory but from files, and never dies of a
 /// closed link or a panic without a word.
-pub(crate) fn prepare() -> Result<(), WallError> {
+pub(crate) fn prepare(name: &CStr) -> Result<(), WallError> {
+    // Executed by descriptor, it would be listed under a number.
+    rustix::thread::set_name(name).map_err(io::Error::from)?;
     last::arm();
     last::end_at_panic();
     // exec made the process dumpable again.
