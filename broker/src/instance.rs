@@ -293,12 +293,13 @@ fn kill_below(group: &Path) {
 }
 
 fn remove_below(group: &Path) -> bool {
-    let empty = children(group)
+    // All of them, also when one stays.
+    let busy = children(group)
         .iter()
-        .map(|child| remove_below(child))
-        .fold(true, |all, one| all && one);
+        .filter(|child| !remove_below(child))
+        .count();
     match std::fs::remove_dir(group) {
-        Ok(()) => empty,
+        Ok(()) => busy == 0,
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }

@@ -117,6 +117,15 @@ impl<'a> Process<'a> {
         expect::report(&report, abi, self.engine)
             .map_err(|(control, why)| Cause::Wall(control, why))?;
         let looked = self.look(Stage::Walled)?;
+        match self.link.arrived() {
+            Ok(None) => {}
+            Ok(Some(FromRunner::Last(last))) => {
+                self.last = Some(last);
+                return Err(Cause::Gone);
+            }
+            Ok(Some(_)) => return Err(Cause::Link("a message before Go".into())),
+            Err(error) => return Err(self.cause(error)),
+        }
         self.send(&ToRunner::Go, &[], wait)?;
         Ok((report, looked))
     }

@@ -120,7 +120,7 @@ impl Feed {
     ///
     /// # Errors
     /// `source/bad-event`; nothing more comes then.
-    pub fn next(&mut self) -> Option<Result<Item, Refusal>> {
+    pub fn next_item(&mut self) -> Option<Result<Item, Refusal>> {
         let event = match &mut self.items {
             Items::Walk(walk) => match walk.next()? {
                 SourceItem::Skipped {

@@ -39,7 +39,13 @@ impl Word {
 
     /// The word's value; little-endian, as all our architectures are.
     pub(crate) fn of(self, data: &SeccompData) -> u32 {
-        let half = |value: u64| low(if self.0 % 2 == 0 { value } else { value >> 32 });
+        let half = |value: u64| {
+            low(if self.0.is_multiple_of(2) {
+                value
+            } else {
+                value >> 32
+            })
+        };
         match self.0 {
             0 => data.nr,
             1 => data.arch,
@@ -64,7 +70,10 @@ impl Word {
                 None => return,
             },
         };
-        let (value, shift) = (u64::from(value), if self.0 % 2 == 0 { 0 } else { 32 });
+        let (value, shift) = (
+            u64::from(value),
+            if self.0.is_multiple_of(2) { 0 } else { 32 },
+        );
         *into = *into & !(0xffff_ffff << shift) | value << shift;
     }
 }
@@ -245,7 +254,7 @@ fn decode_one(pc: usize, filter: &SockFilter, len: usize) -> Result<Instruction,
     };
     match filter.code {
         LD_W_ABS => match u8::try_from(k / 4) {
-            Ok(word) if k % 4 == 0 && word < 16 => Ok(Instruction::Load(Word(word))),
+            Ok(word) if k.is_multiple_of(4) && word < 16 => Ok(Instruction::Load(Word(word))),
             Ok(_) | Err(_) => Err(ProgramError::Load { pc, offset: k }),
         },
         ALU_AND_K => Ok(Instruction::And(k)),

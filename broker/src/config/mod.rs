@@ -111,10 +111,10 @@ pub(crate) fn read(home: &Dir) -> Result<Config, Refusal> {
 fn parse(text: &str) -> Result<Config, Refusal> {
     let mut config = Config::default();
     let mut document = Section::document(text)?;
-    if let Some(schema) = document.take("schema") {
-        if schema.text()? != SCHEMA {
-            return Err(schema.refuse("this version reads \"gm.broker/1\""));
-        }
+    if let Some(schema) = document.take("schema")
+        && schema.text()? != SCHEMA
+    {
+        return Err(schema.refuse("this version reads \"gm.broker/1\""));
     }
     document.read("run_as", &mut config.run_as, user)?;
     document.read("allow_native", &mut config.allow_native, |item| {

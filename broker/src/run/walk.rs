@@ -130,7 +130,7 @@ impl<'a> Hosting<'a> {
         let hub = self.hub;
         let mut shown = Instant::now();
         let total = feed.total();
-        while let Some(item) = feed.next() {
+        while let Some(item) = feed.next_item() {
             match item {
                 Ok(Item::Event(event)) => {
                     if !hub.push(event) {

@@ -211,7 +211,8 @@ fn longer_argument(peer: &mut Peer) -> Option<()> {
 
 /// Good frames, each with 64 descriptors.
 fn descriptors(peer: &mut Peer) -> Option<()> {
-    for id in 0..200 {
+    for _ in 0..200 {
+        let id = peer.next_host_call();
         let frame = peer.frame(&host_message(id, HostOp::Log, b"take these"))?;
         peer.raw_with_descriptors(&frame)?;
         let _ = peer.recv()?;

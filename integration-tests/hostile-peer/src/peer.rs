@@ -17,6 +17,7 @@ pub struct Peer {
     link: File,
     /// The sequence number that the broker expects next.
     pub seq: u32,
+    host_calls: u32,
 }
 
 impl Peer {
@@ -29,7 +30,11 @@ impl Peer {
         // SAFETY: the launcher hands the link over as this number, and nothing
         // else in this process uses it.
         let link = unsafe { File::from_raw_fd(FD_LINK) };
-        Self { link, seq: 0 }
+        Self {
+            link,
+            seq: 0,
+            host_calls: 0,
+        }
     }
 
     /// The broker's next message; none if the link is over.
@@ -117,6 +122,12 @@ impl Peer {
         self.seq += 1;
         frame.truncate(len);
         Some(frame)
+    }
+
+    /// The number of the next call of the host, as the broker counts them.
+    pub fn next_host_call(&mut self) -> u32 {
+        self.host_calls += 1;
+        self.host_calls - 1
     }
 
     /// Answers a call.

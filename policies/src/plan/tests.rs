@@ -128,8 +128,10 @@ fn code_that_needs_more_than_the_limit_is_refused_with_the_number() {
 
 #[test]
 fn compiler_writes_no_more_than_its_memory() {
-    let mut operator = Operator::default();
-    operator.compile_memory = crate::Told::at(gm_manifest::Bytes::mb(64), 3);
+    let operator = Operator {
+        compile_memory: crate::Told::at(gm_manifest::Bytes::mb(64), 3),
+        ..Operator::default()
+    };
     let plan = CompilePlan::derive(&operator).unwrap();
     assert_eq!(plan.limits().file_bytes, 64 << 20);
 }

@@ -283,23 +283,28 @@ static LIBC: &[(&str, libc::c_long)] = {
 /// Calls newer than linux-raw-sys 0.12.1, taken from the kernel's own tables.
 const BY_HAND: [&str; 2] = ["listns", "uprobe"];
 
-#[test]
-fn table_agrees_with_linux_raw_sys_and_has_nothing_else() {
-    for (name, number) in RAW_SYS {
-        assert_eq!(
-            Sysno::by_name(Arch::X86_64, name).map(Sysno::number),
-            Some(*number),
-            "{name}"
-        );
-    }
-    let ours = Sysno::all(Arch::X86_64).count();
-    assert_eq!(ours, RAW_SYS.len() + BY_HAND.len());
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn table_agrees_with_libc() {
-    for (name, number) in LIBC {
-        let ours = Sysno::by_name(Arch::X86_64, name).map(|sysno| i64::from(sysno.number()));
-        assert_eq!(ours, Some(*number), "{name}");
+    #[test]
+    fn table_agrees_with_linux_raw_sys_and_has_nothing_else() {
+        for (name, number) in RAW_SYS {
+            assert_eq!(
+                Sysno::by_name(Arch::X86_64, name).map(Sysno::number),
+                Some(*number),
+                "{name}"
+            );
+        }
+        let ours = Sysno::all(Arch::X86_64).count();
+        assert_eq!(ours, RAW_SYS.len() + BY_HAND.len());
+    }
+
+    #[test]
+    fn table_agrees_with_libc() {
+        for (name, number) in LIBC {
+            let ours = Sysno::by_name(Arch::X86_64, name).map(|sysno| i64::from(sysno.number()));
+            assert_eq!(ours, Some(*number), "{name}");
+        }
     }
 }

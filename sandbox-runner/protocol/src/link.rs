@@ -58,6 +58,9 @@ pub enum LinkError {
     Io(#[from] Errno),
 }
 
+/// For the reading of a packet that is there already.
+const ARRIVED: Duration = Duration::from_millis(20);
+
 /// How much a runner may send in one second.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
@@ -150,6 +153,28 @@ impl Link {
             Ok(_) => false,
         };
         result
+    }
+
+    /// What has arrived already, if anything has; does not wait.
+    ///
+    /// # Errors
+    /// As [`Link::recv`].
+    pub fn arrived(&mut self) -> Result<Option<FromRunner>, LinkError> {
+        let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
+        let now = Timespec::default();
+        match poll(&mut fds, Some(&now)) {
+            Ok(0) => return Ok(None),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(other) => return Err(other.into()),
+        }
+        let wait = Wait {
+            deadline: Instant::now() + ARRIVED,
+            wake: None,
+        };
+        match self.recv(wait) {
+            Err(LinkError::TimedOut) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// Receives the rest of a document that began with `document`, at most

@@ -90,7 +90,7 @@ impl Engines {
 
     /// Those that can be started, with their digests, and those that can't,
     /// with the reason.
-    pub(crate) fn report(&self) -> (Vec<(Engine, String)>, Vec<(Engine, String)>) {
+    pub(crate) fn report(&self) -> (Named, Named) {
         let mut there = Vec::new();
         let mut missing = Vec::new();
         for (engine, found) in &self.found {
@@ -103,6 +103,9 @@ impl Engines {
         (there, missing)
     }
 }
+
+/// Engines with what is said of each.
+type Named = Vec<(Engine, String)>;
 
 fn missing(step: &str, detail: &str) -> Fault {
     Fault {

@@ -56,11 +56,7 @@ impl Launcher {
 
     /// Serves until the broker is gone, then leaves nothing behind.
     pub(crate) fn serve(mut self) {
-        loop {
-            let ordered = match self.wait() {
-                Ok(ordered) => ordered,
-                Err(Over) => break,
-            };
+        while let Ok(ordered) = self.wait() {
             self.reap();
             if ordered && matches!(self.one_order(), Err(Over)) {
                 break;

@@ -269,10 +269,10 @@ impl Group {
 
     /// Kills every process of the group, whatever it did to get away.
     pub(crate) fn kill(&self) {
-        if let Some(kill) = self.kill_file() {
-            if rustix::io::write(kill, b"1").is_ok() {
-                return;
-            }
+        if let Some(kill) = self.kill_file()
+            && rustix::io::write(kill, b"1").is_ok()
+        {
+            return;
         }
         let freezer = self.sites.iter().find(|s| s.v2 || s.has(Control::Freezer));
         let Some(site) = freezer.or(self.sites.first()) else {
