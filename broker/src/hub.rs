@@ -37,7 +37,7 @@ pub struct Event {
 /// What a plugin's thread does next.
 #[derive(Debug)]
 pub enum Next {
-    /// Call the hook; then say [`Hub::done`].
+    /// Call the hook; then ask again.
     Event(Arc<Event>),
     /// Call `shutdown`, then stop.
     Shutdown {
