@@ -110,9 +110,12 @@ impl Process {
     pub fn descriptors(self) -> BTreeMap<u32, String> {
         let listed = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap();
         let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names
-            .map(|name| (name.parse().unwrap(), self.link(&format!("fd/{name}"))))
-            .collect()
+        // One that was closed since it was listed is none.
+        let seen = names.filter_map(|name| {
+            let target = std::fs::read_link(format!("/proc/{}/fd/{name}", self.pid)).ok()?;
+            Some((name.parse().unwrap(), target.to_string_lossy().into_owned()))
+        });
+        seen.collect()
     }
 
     /// Its mounts: where, file system type, and flags of mount and super block.
