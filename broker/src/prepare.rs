@@ -177,6 +177,17 @@ impl<'a> Preparer<'a> {
         Ok(plugin)
     }
 
+    /// Suspends a plugin, with the reason that people are told.
+    ///
+    /// # Errors
+    /// As [`Registry::change`].
+    pub fn quarantine(&self, id: &PluginId, reason: &str) -> Result<(), Refusal> {
+        let reason = reason.to_owned();
+        self.registry
+            .change(id, |state| state.quarantined = reason)
+            .map(|_| ())
+    }
+
     /// Whether what was prepared may still run: asked again at each start, as it
     /// may have been revoked, disabled or replaced meanwhile.
     ///

@@ -92,6 +92,18 @@ impl Registry {
         Ok(ids)
     }
 
+    /// Those that a crash loop suspended, with the reason.
+    ///
+    /// # Errors
+    /// As [`Self::ids`].
+    pub fn quarantined(&self) -> Result<Vec<(PluginId, String)>, Refusal> {
+        let reason = |id: PluginId| {
+            let state = self.entry(&id).ok()?.state;
+            (!state.quarantined.is_empty()).then_some((id, state.quarantined))
+        };
+        Ok(self.ids()?.into_iter().filter_map(reason).collect())
+    }
+
     /// A loaded plugin.
     ///
     /// # Errors

@@ -106,7 +106,7 @@ fn host(
 ) -> Result<u8, Refusal> {
     let mut feed = Feed::open(config, &args.options)?;
     let graph = feed.open_graph(home, &args.options)?;
-    let ids = ids(home, args)?;
+    let ids = ids(home, args, output)?;
     let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;
     let recorder = recorder(home, config, args, output)?;
     recorder.run(
@@ -157,9 +157,15 @@ fn recorder<'a>(
 
 /// The plugins of the run in id order: those that are named, else all that are
 /// enabled.
-fn ids(home: &Home, args: &RunArgs) -> Result<Vec<PluginId>, Refusal> {
+fn ids(home: &Home, args: &RunArgs, output: &mut Output) -> Result<Vec<PluginId>, Refusal> {
     if args.ids.is_empty() {
-        return Registry::open(home)?.enabled();
+        let registry = Registry::open(home)?;
+        for (id, reason) in registry.quarantined()? {
+            output.warn(&format!(
+                "{id} is passed over, it is in quarantine: {reason}"
+            ));
+        }
+        return registry.enabled();
     }
     let mut ids = Vec::new();
     for text in &args.ids {

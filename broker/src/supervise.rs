@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use gm_manifest::Code;
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
-use gm_protocol::orders::{FdKind, Looked, Stage};
+use gm_protocol::orders::{FaultKind, FdKind, Looked, Stage};
 use gm_protocol::plan::{Engine, Hook, Level};
 use mind_gpg::Identity;
 use serde_json::{Value, json};
@@ -455,14 +455,16 @@ fn said(answer: Answer) -> Result<Option<Value>, String> {
 fn never_started(error: &SpawnError) -> Dead {
     let ending = match error {
         SpawnError::Fault(fault) => {
-            let refusal = crate::spawn::refusal_of(fault);
-            let layer = refusal
-                .layer
-                .clone()
-                .unwrap_or_else(|| "engine-missing".into());
+            let (kind, layer) = match fault.kind {
+                FaultKind::Wall(control) => (EndingKind::WallMissing, control.as_str()),
+                FaultKind::EngineMissing => (EndingKind::WallMissing, "engine-missing"),
+                FaultKind::Config | FaultKind::Refused | FaultKind::Gone => {
+                    (EndingKind::Crashed, "operator")
+                }
+            };
             Ending {
                 detail: Some(fault.to_string()),
-                ..Ending::new(EndingKind::WallMissing, &layer)
+                ..Ending::new(kind, layer)
             }
         }
         SpawnError::Dead(_) => Ending::judge(&Cause::Launcher, None, None),

@@ -26,6 +26,8 @@ use crate::supervise::{self, Hosted, Lived, Outcome, Shared};
 
 /// How often the progress line is renewed.
 const PROGRESS: Duration = Duration::from_millis(100);
+/// So many endings that allow a restart, in so short a time, are a crash loop.
+const LOOP: (usize, Duration) = (3, Duration::from_secs(60));
 /// Each wait before a restart is this many times the one before.
 const BACKOFF_GROWS: u32 = 4;
 
@@ -185,12 +187,16 @@ impl<'a> Hosting<'a> {
             ..Fate::default()
         };
         let mut attempt = 0;
+        let mut bad = Vec::new();
         loop {
             let mut next = None;
             let outcome = supervise::live(shared, plugin, &mut api, |lived| {
                 next = self.restart(lived, attempt);
                 next
             });
+            if outcome.ending.kind.may_restart() {
+                bad.push(Instant::now());
+            }
             keep(&mut fate, outcome);
             let Some((after_ms, number)) = next else {
                 break;
@@ -202,6 +208,9 @@ impl<'a> Hosting<'a> {
                 break;
             }
             api.restart();
+        }
+        if fate.ending.is_some_and(EndingKind::may_restart) && is_loop(&bad) {
+            self.quarantine(plugin, bad.len());
         }
         hub.leave(plugin.index);
         if self.args.options.fail_fast && fate.ending != Some(EndingKind::Finished) {
@@ -223,6 +232,25 @@ impl<'a> Hosting<'a> {
         may.then(|| (rules.backoff.get().saturating_mul(grown), attempt + 1))
     }
 
+    /// Suspends a plugin until somebody has looked at it.
+    fn quarantine(&self, plugin: &Hosted, endings: usize) {
+        let reason = format!("it ended badly {endings} times in a row");
+        let changed = self.preparer.quarantine(&plugin.identity.id, &reason);
+        match changed {
+            Ok(()) => {
+                let id = &plugin.source.id;
+                let fields = serde_json::json!({"reason": reason});
+                self.recorder.plugin(&plugin.source, "quarantined", fields);
+                let text = format!("{id} │ in quarantine: {reason}; gm plugin enable {id} ends it");
+                self.recorder.say(|output| output.warn(&text));
+            }
+            // It is still refused by its next crash loop.
+            Err(refusal) => {
+                self.recorder.refused(&refusal);
+            }
+        }
+    }
+
     /// A restart verifies again, so that a revocation in between counts.
     fn still_trusted(&self, plugin: &Hosted, fate: &mut Fate) -> bool {
         let refused = self
@@ -241,6 +269,13 @@ impl<'a> Hosting<'a> {
             ..Fate::refused(&plugin.source.id, self.recorder.refused(&refusal))
         }
     }
+}
+
+/// Whether the last ones came too fast upon each other.
+fn is_loop(bad: &[Instant]) -> bool {
+    let (count, within) = LOOP;
+    let first = bad.len().checked_sub(count).and_then(|at| bad.get(at));
+    first.is_some_and(|first| first.elapsed() <= within)
 }
 
 /// A later life's ending replaces an earlier one's in the counts; each asks

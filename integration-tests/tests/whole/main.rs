@@ -13,6 +13,7 @@ mod graph;
 mod guide;
 #[cfg(test)]
 mod peers;
+mod plugins;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

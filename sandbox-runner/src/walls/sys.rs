@@ -1,5 +1,6 @@
 //! The system calls and raw memory that no crate wraps safely, for the walled
-//! binaries. Besides the loading of an artifact, the only unsafe code there.
+//! binaries. Besides the loading of an artifact and the engine's memory
+//! (`engine/`), the only unsafe code there.
 //!
 //! Nothing here decides anything: each function does one thing, and says what
 //! the kernel said.
