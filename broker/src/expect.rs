@@ -4,9 +4,10 @@
 use std::os::unix::fs::MetadataExt;
 
 use gm_protocol::message::Report;
-use gm_protocol::orders::{CgroupPaths, Looked, Namespaces, Stage, Started};
+use gm_protocol::orders::{CgroupPaths, Looked, Namespaces, SeenMount, Stage, Started};
 use gm_protocol::plan::{
-    Control, Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, INNER_ID, Level, Limits,
+    Control, DATA_PATH, Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, GRANT_PATH, INNER_ID,
+    Level, Limits,
 };
 
 /// A wall that differs, and how.
@@ -19,6 +20,8 @@ pub struct Expected<'a> {
     pub started: &'a Started,
     /// The limits that were ordered.
     pub limits: &'a Limits,
+    /// How many paths of the host are granted, and whether there is a `$DATA`.
+    pub mounted: (usize, bool),
     /// Which binary.
     pub engine: Engine,
     /// How far it is.
@@ -133,7 +136,7 @@ pub fn looked(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
             looked.groups.is_empty(),
         )?;
         namespaces(&looked.namespaces)?;
-        mounts(looked)?;
+        mounts(looked, expected.mounted)?;
     }
     if started.level >= Level::L4 {
         groups(looked, expected)?;
@@ -190,13 +193,11 @@ fn namespaces(seen: &Namespaces) -> Result<(), Breach> {
     Ok(())
 }
 
-/// One mount: the root, read-only and with nothing of the host below it.
-fn mounts(looked: &Looked) -> Result<(), Breach> {
-    let [root] = looked.mounts.as_slice() else {
-        return Err((
-            Control::Mounts,
-            format!("{} mounts, 1 planned", looked.mounts.len()),
-        ));
+/// The root, read-only and with nothing of the host in it but what is granted;
+/// and that read-only too. `$DATA` alone can be written.
+fn mounts(looked: &Looked, (grants, data): (usize, bool)) -> Result<(), Breach> {
+    let [root, rest @ ..] = looked.mounts.as_slice() else {
+        return Err((Control::Mounts, "no mounts".into()));
     };
     equal(Control::Mounts, "mount point", root.target.as_str(), "/")?;
     equal(
@@ -205,13 +206,37 @@ fn mounts(looked: &Looked) -> Result<(), Breach> {
         root.fs.as_str(),
         "tmpfs",
     )?;
-    for flag in ["ro", "nosuid", "nodev"] {
-        let set = root.flags.split(',').any(|seen| seen == flag);
-        holds(
-            Control::Mounts,
-            &format!("the root is not mounted {flag}: {}", root.flags),
-            set,
-        )?;
+    flags(root, &["ro", "nosuid", "nodev"])?;
+    let (mut seen, mut has_data) = (0, false);
+    for mount in rest {
+        let shut = ["nosuid", "nodev", "noexec"];
+        flags(mount, &shut)?;
+        if mount.target == DATA_PATH {
+            holds(Control::Mounts, "$DATA is not a tmpfs", mount.fs == "tmpfs")?;
+            has_data = true;
+            continue;
+        }
+        flags(mount, &["ro"])?;
+        let below = mount
+            .target
+            .strip_prefix(GRANT_PATH)
+            .and_then(|below| below.strip_prefix('/'));
+        let mut parts = below.unwrap_or_default().split('/');
+        let number = parts.next().and_then(|number| number.parse::<usize>().ok());
+        let right = number.is_some_and(|number| number < grants);
+        holds(Control::Mounts, &format!("mount {}", mount.target), right)?;
+        // What lies deeper covers a part of a grant.
+        seen += usize::from(parts.next().is_none());
+    }
+    equal(Control::Mounts, "granted paths", seen, grants)?;
+    equal(Control::Mounts, "$DATA", has_data, data)
+}
+
+fn flags(mount: &SeenMount, wanted: &[&str]) -> Result<(), Breach> {
+    for flag in wanted {
+        let set = mount.flags.split(',').any(|seen| seen == *flag);
+        let what = format!("{} is not mounted {flag}: {}", mount.target, mount.flags);
+        holds(Control::Mounts, &what, set)?;
     }
     Ok(())
 }

@@ -224,7 +224,11 @@ impl<'a> HostApi<'a> {
             return Err(Cause::Link("a host call while no hook runs".into()));
         }
         if !self.walls.ops.has(op) {
-            self.denied(open, op, op.permission());
+            // What comes here of files is outside of every grant.
+            match op.is_file() {
+                true => self.denied(open, op, &harmless(a.get(..256).unwrap_or(a))),
+                false => self.denied(open, op, op.permission()),
+            }
             return Ok((status(&HostError::Denied), Vec::new()));
         }
         let done = match op {
@@ -272,7 +276,12 @@ impl<'a> HostApi<'a> {
                 let document = told.map(|_| graph::graph_query("edge", text, page.results, by));
                 (page.json, document)
             }
-            HostOp::Log | HostOp::ConfigGet | HostOp::EventEmit => return Err(HostError::Internal),
+            HostOp::Log
+            | HostOp::ConfigGet
+            | HostOp::EventEmit
+            | HostOp::FileRead
+            | HostOp::FileList
+            | HostOp::FileWrite => return Err(HostError::Internal),
         };
         // Reads are told to those who hook them, when the call is committed.
         if let (Some(hook), Some(document)) = (told, document) {
@@ -373,7 +382,13 @@ fn caused_by(op: HostOp) -> Option<Hook> {
         HostOp::NodePut => Some(Hook::OnNodeUpdated),
         HostOp::EdgePut => Some(Hook::OnEdgeCreated),
         HostOp::NodeQuery | HostOp::EdgeQuery => Some(Hook::OnGraphQuery),
-        HostOp::EdgeGet | HostOp::Log | HostOp::ConfigGet | HostOp::EventEmit => None,
+        HostOp::EdgeGet
+        | HostOp::Log
+        | HostOp::ConfigGet
+        | HostOp::EventEmit
+        | HostOp::FileRead
+        | HostOp::FileList
+        | HostOp::FileWrite => None,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod control;
 pub mod ending;
 pub mod entry;
 pub mod expect;
+pub mod files;
 pub mod gm_verbs;
 pub mod gpg_verbs;
 pub mod graph;

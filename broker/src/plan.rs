@@ -30,8 +30,8 @@ pub struct Walls {
     pub memory_text: LimitText,
     /// Host calls of the grant.
     pub ops: HostOps,
-    /// Permissions of the grant, as manifests write them.
-    pub granted: Vec<&'static str>,
+    /// Permissions and paths of the grant, as manifests write them.
+    pub granted: Vec<String>,
     /// Requests that were cut or dropped, as records print them.
     pub refused: Vec<Value>,
     /// Names what is enforced.
@@ -42,6 +42,8 @@ pub struct Walls {
     pub running_calls: usize,
     /// The most that there may be.
     pub ceiling: usize,
+    /// How many paths of the host are granted, and whether there is a `$DATA`.
+    pub mounted: (usize, bool),
     config: Vec<ConfigPattern>,
     lines: Vec<(HostOp, Option<u32>)>,
 }
@@ -81,16 +83,17 @@ impl Walls {
         let effective = plan.effective();
         let task = WasmSetup {
             memory_bytes: plan.module_memory(code_bytes)?,
-            host_ops: plan.host_ops(),
+            host_ops: plan.imports(),
             hooks,
             body_bytes: u32::try_from(config.limits.reply.get()).unwrap_or(u32::MAX),
             assets,
+            grants: plan.files().iter().map(|file| file.grant.clone()).collect(),
         };
         let setup = Setup {
             protocol: PROTOCOL,
             filters: plan.filters(),
             landlock_abi: landlock_abi(host),
-            landlock: plan.landlock(),
+            landlock: plan.landlock(landlock_abi(host)),
             role: Role::Wasm(task),
         };
         let line_of = |op: &HostOp| {
@@ -105,11 +108,7 @@ impl Walls {
             time_text: LimitText::of(&effective.time),
             memory_text: LimitText::of(&effective.memory),
             ops: plan.host_ops(),
-            granted: effective
-                .host_api
-                .keys()
-                .map(|permission| permission.as_str())
-                .collect(),
+            granted: granted(plan),
             refused: refused(plan),
             profile: plan.profile_digest(),
             layers: plan
@@ -120,6 +119,7 @@ impl Walls {
                 .collect(),
             running_calls: plan.running_calls(),
             ceiling: plan.ceiling(),
+            mounted: mounted(plan),
             config: effective
                 .config
                 .iter()
@@ -143,6 +143,21 @@ impl Walls {
             .find(|(known, _)| *known == op)
             .and_then(|(_, line)| *line)
     }
+}
+
+fn granted(plan: &Plan) -> Vec<String> {
+    let calls = plan.effective().host_api.keys();
+    let files = plan.files().iter().map(|file| {
+        let key = if file.grant.writable { "write" } else { "read" };
+        format!("filesystem.{key} {}", file.grant.prefix)
+    });
+    calls.map(ToString::to_string).chain(files).collect()
+}
+
+fn mounted(plan: &Plan) -> (usize, bool) {
+    let files = plan.files().iter();
+    let reads = files.filter(|file| file.grant.number.is_some()).count();
+    (reads, plan.data_bytes() > 0)
 }
 
 /// Requests that were cut or dropped, as records print them.

@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use crate::compile::cache::Cache;
 use crate::compile::{self, Artifact, Module};
 use crate::config::Config;
+use crate::files::Surroundings;
 use crate::home::Home;
 use crate::plan::{self, Walls};
 use crate::process::{memfd, seal};
 use crate::records::Source;
 use crate::registry::Registry;
 use crate::spawn::Launcher;
-use crate::stream::hook_of;
+use crate::stream::{Feed, hook_of};
 use crate::supervise::Hosted;
 
 /// Makes verified plugins ready for their walls.
@@ -79,11 +80,11 @@ impl<'a> Workshop<'a> {
         let module = Module {
             code: entrypoint.fd(),
             digest: entrypoint.digest().sha256.as_bytes(),
-            host_ops: plan.host_ops(),
+            host_ops: plan.imports(),
             hooks: hooks.clone(),
         };
         let walls =
-            || plan::compile_walls(plan.host_ops(), hooks, self.config, self.launcher.host());
+            || plan::compile_walls(plan.imports(), hooks, self.config, self.launcher.host());
         let code = compile::artifact(self.launcher, &self.cache, &module, walls)?;
         Ok(Built { plan, code })
     }
@@ -203,8 +204,8 @@ impl<'a> Preparer<'a> {
         Err(Refusal::new(Code::ArtifactDigestMismatch, detail).plugin(&plugin.source.id))
     }
 
-    /// All steps up to the start. `facts` and `total` are what `init` tells of
-    /// the source; `others` run beside it.
+    /// All steps up to the start. `init` tells of the source; `others` run beside
+    /// it; granted paths are opened in what is `around` the run.
     ///
     /// # Errors
     /// As [`Preparer::verified`] and [`Workshop::build`]; `policy/admission`.
@@ -212,11 +213,12 @@ impl<'a> Preparer<'a> {
         &self,
         id: &PluginId,
         others: &[Hosted],
-        facts: &Value,
-        total: Option<u64>,
+        feed: &Feed,
+        around: &Surroundings,
     ) -> Result<Hosted, Refusal> {
         let plugin = self.verified(id)?;
         let Built { plan, code } = self.workshop.build(&plugin)?;
+        let (plan, opened) = around.open(plan)?;
         let (assets, fd) = assets(&plugin)?;
         let manifest = plugin.manifest();
         let hooks = hooks_of(manifest)?;
@@ -232,7 +234,7 @@ impl<'a> Preparer<'a> {
         self.admit(&walls, others)
             .map_err(|refusal| named(refusal, manifest))?;
         let identity = plugin.identity();
-        let init = self.init(&plugin, &walls, facts, total);
+        let init = self.init(&plugin, &walls, &feed.facts(), feed.total());
         Ok(Hosted {
             index: others.len(),
             source: Source {
@@ -244,6 +246,7 @@ impl<'a> Preparer<'a> {
             walls,
             code: code.fd,
             assets: fd,
+            opened,
             identity: identity.clone(),
             init,
         })

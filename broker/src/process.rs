@@ -39,6 +39,8 @@ pub struct Order<'a> {
     pub budget: Budget,
     /// Readable = end it now.
     pub wake: Option<BorrowedFd<'a>>,
+    /// How many paths of the host are granted, and whether there is a `$DATA`.
+    pub mounted: (usize, bool),
 }
 
 /// A walled process that lives, or has not been collected yet.
@@ -51,6 +53,7 @@ pub struct Process<'a> {
     wake: Option<BorrowedFd<'a>>,
     engine: Engine,
     limits: Limits,
+    mounted: (usize, bool),
     begun: Instant,
     last: Option<Last>,
 }
@@ -82,6 +85,7 @@ impl<'a> Process<'a> {
             wake: order.wake,
             engine: order.engine,
             limits: order.limits,
+            mounted: order.mounted,
             begun,
             last: None,
         })
@@ -145,6 +149,7 @@ impl<'a> Process<'a> {
         let expected = Expected {
             started: &self.child.started,
             limits: &self.limits,
+            mounted: self.mounted,
             engine: self.engine,
             stage,
         };

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::args::broker::RunArgs;
 use crate::config::{Config, Level};
+use crate::files::Surroundings;
 use crate::graph::Graph;
 use crate::home::Home;
 use crate::logs::LogFile;
@@ -114,7 +115,15 @@ fn host(
         started(home, &feed, Some((session, level)), &ids)?,
     );
     let begun = Instant::now();
-    let (plugins, mut fates) = prepare(&preparer, &recorder, &feed, &ids, args.options.fail_fast);
+    let around = Surroundings::of(feed.repository(), home.path());
+    let beginning = (&feed, &around);
+    let (plugins, mut fates) = prepare(
+        &preparer,
+        &recorder,
+        beginning,
+        &ids,
+        args.options.fail_fast,
+    );
     let hub = walk::hub_for(&plugins, config)?;
     let hosting = Hosting {
         session,
@@ -187,15 +196,14 @@ fn ids(home: &Home, args: &RunArgs, output: &mut Output) -> Result<Vec<PluginId>
 fn prepare(
     preparer: &Preparer<'_>,
     recorder: &Recorder<'_>,
-    feed: &Feed,
+    (feed, around): (&Feed, &Surroundings),
     ids: &[PluginId],
     fail_fast: bool,
 ) -> (Vec<Hosted>, Vec<Fate>) {
-    let facts = feed.facts();
     let mut plugins = Vec::new();
     let mut fates = Vec::new();
     for id in ids {
-        match preparer.prepare(id, &plugins, &facts, feed.total()) {
+        match preparer.prepare(id, &plugins, feed, around) {
             Ok(plugin) => plugins.push(plugin),
             Err(refusal) => {
                 let refusal = if refusal.plugin.is_none() {

@@ -79,6 +79,12 @@ impl Feed {
         }
     }
 
+    /// The repository, if there is one.
+    #[must_use]
+    pub fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
     /// How many commits there will be; unknown for a file of events.
     #[must_use]
     pub fn total(&self) -> Option<u64> {

@@ -17,6 +17,7 @@ use mind_gpg::Identity;
 use serde_json::{Value, json};
 
 use crate::ending::{Cause, Ending, EndingKind};
+use crate::files::Opened;
 use crate::host_api::{HostApi, Open};
 use crate::hub::{Event, Hub, Next};
 use crate::instance::{Guest, Instance};
@@ -46,6 +47,8 @@ pub struct Hosted {
     pub code: OwnedFd,
     /// All assets, sealed.
     pub assets: Option<OwnedFd>,
+    /// Granted paths.
+    pub opened: Opened,
     /// Who signed what.
     pub identity: Identity,
     /// The document for `init`.
@@ -186,12 +189,16 @@ impl<'a> Life<'a, '_> {
                 .as_ref()
                 .map(|assets| (FdKind::Assets, assets.as_fd())),
         );
+        let Opened { reads, hidden } = &self.plugin.opened;
+        fds.extend(reads.iter().map(|fd| (FdKind::Read, fd.as_fd())));
+        fds.extend(hidden.iter().map(|fd| (FdKind::Hide, fd.as_fd())));
         let order = Order {
             engine: Engine::Wasm,
             limits: self.plugin.walls.limits.clone(),
             fds,
             budget: self.shared.budget,
             wake: self.shared.hub.wake(self.plugin.index),
+            mounted: self.plugin.walls.mounted,
         };
         Process::start(self.shared.launcher, order)
     }

@@ -27,6 +27,8 @@ pub struct Limit<T> {
 pub enum RefusedBy {
     /// `broker.toml` does not allow it.
     Operator,
+    /// This machine or repository has it not, or no grant reaches it.
+    Host,
     /// This version's engine has no way to give it.
     Engine,
 }
@@ -37,6 +39,7 @@ impl RefusedBy {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Operator => "operator",
+            Self::Host => "host",
             Self::Engine => "engine",
         }
     }
@@ -57,6 +60,17 @@ pub struct Refused {
     pub because: Vec<Because>,
 }
 
+/// A path that was asked for and may be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRequest {
+    /// As the manifest writes it.
+    pub path: GrantPath,
+    /// To write, too; only in `$DATA`.
+    pub write: bool,
+    /// The line that asks.
+    pub because: Because,
+}
+
 /// The grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
@@ -70,6 +84,8 @@ pub struct Effective {
     pub host_api: BTreeMap<HostPermission, Vec<Because>>,
     /// Configuration keys that `config_get` may see.
     pub config: Vec<(ConfigPattern, Because)>,
+    /// Paths.
+    pub files: Vec<FileRequest>,
     /// What was cut or dropped.
     pub refused: Vec<Refused>,
 }
@@ -93,7 +109,7 @@ impl Effective {
         let cpu = meet.cpu();
         let host_api = meet.host_api();
         let config = meet.config(host_api.contains_key(&HostPermission::ConfigRead));
-        meet.filesystem();
+        let files = meet.filesystem();
         meet.network();
         meet.storage();
         Ok(Self {
@@ -102,6 +118,7 @@ impl Effective {
             cpu,
             host_api,
             config,
+            files,
             refused: meet.refused,
         })
     }
@@ -298,61 +315,70 @@ impl Meet<'_> {
         seen
     }
 
-    fn filesystem(&mut self) {
+    fn filesystem(&mut self) -> Vec<FileRequest> {
         let Filesystem { read, write } = &self.manifest.permissions().filesystem;
         let (allowed, rule) = match &self.own.filesystem {
             Some(own) => (&own.value, own.because(&self.own_key("filesystem"))),
-            None => (
-                &self.operator.grants.filesystem.value,
-                self.operator.grants.filesystem.because("grants.filesystem"),
-            ),
+            None => {
+                let grants = &self.operator.grants.filesystem;
+                (&grants.value, grants.because("grants.filesystem"))
+            }
         };
+        let mut files = Vec::new();
         for path in read {
-            let why = match path.root() {
-                GrantRoot::Assets => {
-                    "files of the package are read by asset_read, which needs no grant"
-                }
-                GrantRoot::Repo | GrantRoot::Data | GrantRoot::Host => {
-                    "this version grants no host files to wasm plugins"
-                }
-            };
-            self.path("filesystem.read", path, (&allowed.read, &rule), why);
+            // The package's own files need no grant.
+            if path.root() != GrantRoot::Assets {
+                files.extend(self.path("filesystem.read", path, (&allowed.read, &rule), false));
+            }
         }
         for path in write {
-            let why = match path.root() {
-                GrantRoot::Data => "this version has no file calls for wasm plugins, so no $DATA",
-                GrantRoot::Repo | GrantRoot::Assets | GrantRoot::Host => {
-                    "$DATA is the only writable place"
-                }
-            };
-            self.path("filesystem.write", path, (&allowed.write, &rule), why);
+            let allowed = (&*allowed.write, &rule);
+            if path.root() == GrantRoot::Data {
+                files.extend(self.path("filesystem.write", path, allowed, true));
+            } else {
+                let asked = self.item("filesystem.write", path.as_str());
+                let why = "$DATA is the only writable place".to_owned();
+                let value = path.as_str().to_owned();
+                self.refuse(
+                    "filesystem.write",
+                    value,
+                    RefusedBy::Engine,
+                    why,
+                    vec![asked],
+                );
+            }
         }
+        files
     }
 
     fn path(
         &mut self,
         key: &'static str,
         path: &GrantPath,
-        allowed: (&[GrantPath], &Because),
-        why: &str,
-    ) {
+        (allowed, rule): (&[GrantPath], &Because),
+        write: bool,
+    ) -> Option<FileRequest> {
         let asked = self.item(key, path.as_str());
-        let value = path.as_str().to_owned();
-        if allowed.0.iter().any(|root| covers(root, path)) {
-            self.refuse(key, value, RefusedBy::Engine, why.to_owned(), vec![asked]);
-        } else {
-            let why = format!(
-                "{} holds no path above it",
-                allowed.1.key.as_deref().unwrap_or(key)
-            );
-            self.refuse(
-                key,
-                value,
-                RefusedBy::Operator,
-                why,
-                vec![asked, allowed.1.clone()],
-            );
+        if allowed.iter().any(|root| covers(root, path)) {
+            return Some(FileRequest {
+                path: path.clone(),
+                write,
+                because: asked,
+            });
         }
+        let why = format!(
+            "{} holds no path above it",
+            rule.key.as_deref().unwrap_or(key)
+        );
+        let value = path.as_str().to_owned();
+        self.refuse(
+            key,
+            value,
+            RefusedBy::Operator,
+            why,
+            vec![asked, rule.clone()],
+        );
+        None
     }
 
     fn network(&mut self) {

@@ -24,10 +24,10 @@ mod theorems;
 pub use cbpf::{Program, ProgramError, SeccompData};
 pub use compiled::{CompileError, Compiled, Layer};
 pub use disassemble::disassemble;
-pub use effective::{Effective, Limit, Refused, RefusedBy};
+pub use effective::{Effective, FileRequest, Limit, Refused, RefusedBy};
 pub use grant::{Because, Source};
 pub use operator::{Ceilings, Grants, Operator, PluginRules, Told};
-pub use plan::{CompilePlan, Line, Plan, Shown, Stages};
+pub use plan::{CompilePlan, Line, Placed, Plan, Shown, Stages, place};
 pub use prove::{ProofError, Witness};
 pub use spec::{
     Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When, Width,

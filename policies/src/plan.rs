@@ -8,22 +8,27 @@ mod lines;
 
 use std::time::Duration;
 
-use gm_manifest::{Code, HostPermission, Kind, Manifest, Refusal};
+use gm_manifest::{Code, GrantRoot, HostPermission, Kind, Manifest, Refusal};
 use gm_protocol::plan::{
-    Engine, Filters, HostOp, HostOps, LandlockRule, Limits, RulePath, WASM_RESERVE,
+    Engine, FileGrant, Filters, HostOp, HostOps, LandlockRule, Limits, MAX_GRANTS, Place,
+    WASM_RESERVE,
 };
 
 use crate::compiled::Compiled;
-use crate::effective::Effective;
+use crate::effective::{Effective, FileRequest, Refused};
 use crate::grant::Because;
 use crate::operator::Operator;
-use crate::profile_file;
+use crate::profile_file::{self, FileCalls};
 use crate::spec::SeccompSpec;
 use crate::syscalls::Arch;
 pub use lines::{Line, Shown, Stages};
 
-/// `LANDLOCK_ACCESS_FS_READ_FILE` of linux/landlock.h.
+/// `LANDLOCK_ACCESS_FS_*` of linux/landlock.h.
 const READ_FILE: u64 = 1 << 2;
+const WRITE_FILE: u64 = 1 << 1;
+const READ_DIR: u64 = 1 << 3;
+const MAKE_REG: u64 = 1 << 8;
+const TRUNCATE: u64 = 1 << 14;
 /// A WASM plugin is one process with one thread.
 const WASM_PIDS: u32 = 1;
 /// The compiler's own threads: one for its work, one that it starts even when
@@ -57,7 +62,17 @@ pub struct Plan {
     version: String,
     has_assets: bool,
     effective: Effective,
+    files: Vec<Placed>,
     walls: Walls,
+}
+
+/// A granted path and the place where the plugin has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Its name and place.
+    pub grant: FileGrant,
+    /// Never empty.
+    pub because: Vec<Because>,
 }
 
 /// What stands round a process, whatever it runs.
@@ -87,13 +102,51 @@ impl Plan {
     pub fn derive(manifest: &Manifest, operator: &Operator) -> Result<Self, Refusal> {
         let engine = engine_of(manifest)?;
         let effective = Effective::meet(manifest, operator)?;
+        // Whether each is there, and a directory, is only known on a machine.
+        let files = as_directories(&effective.files);
+        let walls = Walls::prove(engine, &calls_for(&files))?;
         Ok(Self {
             id: manifest.id().as_str().to_owned(),
             version: manifest.version().to_string(),
             has_assets: !manifest.files().is_empty(),
             effective,
-            walls: Walls::prove(engine)?,
+            files,
+            walls,
         })
+    }
+
+    /// The plan for the paths that are really there; the others were dropped,
+    /// each with its reason.
+    ///
+    /// # Errors
+    /// `internal/proof`.
+    pub fn placed(mut self, files: Vec<Placed>, dropped: Vec<Refused>) -> Result<Self, Refusal> {
+        let (before, now) = (calls_for(&self.files), calls_for(&files));
+        if before != now {
+            self.walls = Walls::prove(self.walls.engine, &now)?;
+        }
+        self.files = files;
+        self.effective.refused.extend(dropped);
+        Ok(self)
+    }
+
+    /// Granted paths and their places.
+    #[must_use]
+    pub fn files(&self) -> &[Placed] {
+        &self.files
+    }
+
+    /// Host calls that the module may import: those of the grant, and those about
+    /// files if a path is granted.
+    #[must_use]
+    pub fn imports(&self) -> HostOps {
+        let writes = self.files.iter().any(|file| file.grant.writable);
+        let files = HostOp::ALL.iter().filter(|op| match op {
+            HostOp::FileRead | HostOp::FileList => !self.effective.files.is_empty(),
+            HostOp::FileWrite => writes,
+            _ => false,
+        });
+        files.fold(self.host_ops(), |set, op| set.with(*op))
     }
 
     /// What the plugin gets, and what of its requests was dropped.
@@ -149,13 +202,40 @@ impl Plan {
         self.walls.compiled.filters()
     }
 
-    /// Landlock rules; what none names is denied.
+    /// Landlock rules for a kernel of this ABI; what none names is denied.
     #[must_use]
-    pub fn landlock(&self) -> Vec<LandlockRule> {
-        vec![LandlockRule {
-            path: RulePath::Code,
+    pub fn landlock(&self, abi: u32) -> Vec<LandlockRule> {
+        let code = LandlockRule {
+            path: Place::Code,
             rights: READ_FILE,
-        }]
+        };
+        let files = self.files.iter().map(|file| {
+            let mut rights = READ_FILE;
+            if file.grant.directory {
+                rights |= READ_DIR;
+            }
+            if file.grant.writable {
+                rights |= WRITE_FILE | MAKE_REG;
+                // A right of ABI 3; before it, to truncate is to write.
+                rights |= if abi >= 3 { TRUNCATE } else { 0 };
+            }
+            LandlockRule {
+                path: file.grant.place(),
+                rights,
+            }
+        });
+        std::iter::once(code).chain(files).collect()
+    }
+
+    /// Size of `$DATA` in bytes; 0 = the plugin has none.
+    #[must_use]
+    pub fn data_bytes(&self) -> u64 {
+        let has = self.files.iter().any(|file| file.grant.number.is_none());
+        if has {
+            self.effective.memory.value.get() / 2
+        } else {
+            0
+        }
     }
 
     /// Limits for the launcher.
@@ -165,7 +245,7 @@ impl Plan {
             memory_bytes: self.effective.memory.value.get(),
             pids: WASM_PIDS,
             cpu_percent: self.effective.cpu.value.get().into(),
-            file_bytes: 0,
+            file_bytes: self.data_bytes(),
             cpu_seconds: 0,
         }
     }
@@ -214,7 +294,7 @@ impl CompilePlan {
         let memory = operator.compile_memory.value.get();
         let time = Duration::from_millis(operator.compile_time.value.get());
         Ok(Self {
-            walls: Walls::prove(Engine::CompileWasm)?,
+            walls: Walls::prove(Engine::CompileWasm, &FileCalls::default())?,
             limits: Limits {
                 memory_bytes: memory,
                 pids: COMPILE_PIDS,
@@ -247,7 +327,7 @@ impl CompilePlan {
 }
 
 impl Walls {
-    fn prove(engine: Engine) -> Result<Self, Refusal> {
+    fn prove(engine: Engine, files: &FileCalls) -> Result<Self, Refusal> {
         let unproved = |error: &dyn std::error::Error| {
             let mut detail = format!("the filters of {engine}: {error}");
             let mut source = error.source();
@@ -263,7 +343,7 @@ impl Walls {
                 "no filters are made for this architecture",
             )
         })?;
-        let profile = profile_file::read(engine, arch).map_err(|error| unproved(&error))?;
+        let profile = profile_file::read(engine, arch, files).map_err(|error| unproved(&error))?;
         // Only the runner's loader maps code: /code, read-only.
         let maps_code = engine == Engine::Wasm;
         let compiled = Compiled::prove(&profile.seccomp, &profile.vetoed, maps_code)
@@ -275,6 +355,62 @@ impl Walls {
             running_calls: profile.running_calls,
             ceiling: profile.ceiling,
         })
+    }
+}
+
+/// Each request in its place, `$DATA` once; what is one too many has none.
+fn as_directories(requests: &[FileRequest]) -> Vec<Placed> {
+    let mut files: Vec<Placed> = Vec::new();
+    let mut next = 0;
+    for request in requests {
+        let number = match request.path.root() {
+            GrantRoot::Data => None,
+            GrantRoot::Repo | GrantRoot::Assets | GrantRoot::Host => Some(next),
+        };
+        place(&mut files, request, number, true);
+        next += u8::from(number.is_some());
+    }
+    files.truncate(MAX_GRANTS + 1);
+    files
+}
+
+/// Adds a request at its place; everything below `$DATA` is `$DATA`.
+pub fn place(files: &mut Vec<Placed>, request: &FileRequest, number: Option<u8>, directory: bool) {
+    let because = request.because.clone();
+    if number.is_none()
+        && let Some(data) = files.iter_mut().find(|file| file.grant.number.is_none())
+    {
+        data.grant.writable |= request.write;
+        data.because.push(because);
+        return;
+    }
+    let prefix = match number {
+        None => "$DATA".to_owned(),
+        Some(_) => request.path.as_str().to_owned(),
+    };
+    files.push(Placed {
+        grant: FileGrant {
+            prefix,
+            number,
+            directory,
+            writable: request.write,
+        },
+        because: vec![because],
+    });
+}
+
+/// The calls that granted paths open, with the lines that ask for them.
+fn calls_for(files: &[Placed]) -> FileCalls {
+    let because = |wanted: &dyn Fn(&FileGrant) -> bool| {
+        let files = files.iter().filter(|file| wanted(&file.grant));
+        files
+            .flat_map(|file| file.because.iter().cloned())
+            .collect()
+    };
+    FileCalls {
+        read: because(&|_| true),
+        list: because(&|grant| grant.directory),
+        data: because(&|grant| grant.writable),
     }
 }
 

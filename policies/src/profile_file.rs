@@ -68,6 +68,11 @@ const VETO: Text = Text {
     text: include_str!("../profiles/veto.toml"),
 };
 
+const FILES: Text = Text {
+    file: "profiles/files.toml",
+    text: include_str!("../profiles/files.toml"),
+};
+
 const fn text_of(engine: Engine) -> Text {
     match engine {
         Engine::Wasm => Text {
@@ -125,6 +130,14 @@ struct Condition {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct FilesFile {
+    read: Vec<Line>,
+    list: Vec<Line>,
+    data: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct VetoFile {
     group: Vec<Group>,
 }
@@ -148,16 +161,52 @@ struct AnyBit {
 /// What the files say about one engine on one architecture.
 pub(crate) struct EngineProfile {
     pub(crate) seccomp: SeccompSpec,
-    /// Calls of the running stage, without the soft ones.
+    /// Calls of the running stage, without the soft ones; those that granted paths
+    /// add are counted.
     pub(crate) running_calls: usize,
-    /// Most of them.
+    /// The most that there may be without granted paths.
     pub(crate) ceiling: usize,
     /// Every call that must never be allowed, soft ones included.
     pub(crate) vetoed: BTreeMap<Sysno, Rule>,
 }
 
-/// Reads one engine's profile.
-pub(crate) fn read(engine: Engine, arch: Arch) -> Result<EngineProfile, ProfileError> {
+/// Why the calls for granted paths are there; empty = they are not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FileCalls {
+    /// Something may be read.
+    pub(crate) read: Vec<Because>,
+    /// A directory may be listed.
+    pub(crate) list: Vec<Because>,
+    /// `$DATA` may be written.
+    pub(crate) data: Vec<Because>,
+}
+
+/// Adds the calls for granted paths to those of the running stage.
+fn with_files(mut running: Rules, files: &FileCalls, arch: Arch) -> Result<Rules, ProfileError> {
+    let from = Reader { text: FILES, arch };
+    let file: FilesFile = from.parse()?;
+    for (lines, because) in [
+        (&file.read, &files.read),
+        (&file.list, &files.list),
+        (&file.data, &files.data),
+    ] {
+        if because.is_empty() {
+            continue;
+        }
+        for (sysno, mut rule) in from.allowed(lines)? {
+            rule.because.extend(because.iter().cloned());
+            add(&mut running, sysno, rule);
+        }
+    }
+    Ok(running)
+}
+
+/// Reads one engine's profile, with the calls for granted paths.
+pub(crate) fn read(
+    engine: Engine,
+    arch: Arch,
+    files: &FileCalls,
+) -> Result<EngineProfile, ProfileError> {
     let from = Reader {
         text: text_of(engine),
         arch,
@@ -168,10 +217,11 @@ pub(crate) fn read(engine: Engine, arch: Arch) -> Result<EngineProfile, ProfileE
     }
     let running = from.allowed(&file.running)?;
     let loading = from.allowed(&file.loading)?;
-    let running_calls = running.len();
-    if running_calls > file.ceiling {
+    if running.len() > file.ceiling {
         return Err(from.wrong(&file.engine, "the running stage is over its ceiling"));
     }
+    let running = with_files(running, files, arch)?;
+    let running_calls = running.len();
     let soft = from.soft(&file.soft)?;
     if let Some(line) = file.soft.iter().find(|line| {
         let sysno = Sysno::by_name(arch, line.call.get_ref());
@@ -484,7 +534,8 @@ mod tests {
     fn every_profile_is_readable_on_every_architecture() {
         for engine in Engine::ALL {
             for arch in [Arch::X86_64, Arch::Aarch64, Arch::Riscv64] {
-                let profile = read(*engine, arch).unwrap_or_else(|error| panic!("{error}"));
+                let profile = read(*engine, arch, &FileCalls::default())
+                    .unwrap_or_else(|error| panic!("{error}"));
                 assert!(profile.running_calls <= profile.ceiling);
             }
         }
@@ -492,7 +543,11 @@ mod tests {
 
     #[test]
     fn ceilings_are_the_published_ones() {
-        let ceiling = |engine| read(engine, Arch::X86_64).unwrap().ceiling;
+        let ceiling = |engine| {
+            read(engine, Arch::X86_64, &FileCalls::default())
+                .unwrap()
+                .ceiling
+        };
         assert_eq!(ceiling(Engine::Wasm), 6);
         assert_eq!(ceiling(Engine::CompileWasm), 24);
     }

@@ -89,11 +89,20 @@ impl Import {
                     gives: &[I32],
                 },
                 HostOp::NodePut | HostOp::EdgePut => TEXT_TO_I32,
+                HostOp::FileRead => Type {
+                    takes: &[I32, I32, I64, I32],
+                    gives: &[I64],
+                },
+                HostOp::FileWrite => Type {
+                    takes: &[I32, I32, I64, I32, I32, I32],
+                    gives: &[I32],
+                },
                 HostOp::ConfigGet
                 | HostOp::NodeGet
                 | HostOp::NodeQuery
                 | HostOp::EdgeGet
-                | HostOp::EdgeQuery => TEXT_TO_I64,
+                | HostOp::EdgeQuery
+                | HostOp::FileList => TEXT_TO_I64,
             },
         }
     }
@@ -130,12 +139,18 @@ pub(crate) fn export(name: &str) -> Option<Type> {
 /// Error codes as the ABI returns them.
 #[cfg(feature = "wasm")]
 pub(crate) mod code {
+    /// Outside the grant.
+    pub(crate) const DENIED: i32 = -1;
     /// There is none.
     pub(crate) const NOT_FOUND: i32 = -2;
     /// Not UTF-8, not JSON, or a value out of range.
     pub(crate) const INVALID: i32 = -3;
     /// An argument or result over its cap.
     pub(crate) const TOO_BIG: i32 = -4;
+    /// No room left.
+    pub(crate) const QUOTA: i32 = -5;
+    /// The file can't be read or written.
+    pub(crate) const IO: i32 = -7;
 }
 
 #[cfg(test)]

@@ -35,13 +35,24 @@ pub(super) fn of_module(fault: &ModuleFault) -> Refusal {
 
 fn not_granted(name: &str) -> Refusal {
     let call = name.rsplit('.').next().unwrap_or(name);
-    let permission = HostOp::from_name(call).map_or("unknown", HostOp::permission);
-    Refusal::new(
-        Code::PolicyImportNotGranted,
-        format!("the module imports gm.{call}, which needs {permission:?}; in the manifest: [permissions] host_api = [.., {permission:?}], and the operator's [grants] host_api must allow it"),
-    )
-    .rule(permission)
-    .layer("engine")
+    let op = HostOp::from_name(call);
+    let permission = op.map_or("unknown", HostOp::permission);
+    let line = match op {
+        Some(HostOp::FileWrite) => "filesystem = { write = [\"$DATA\"] }".to_owned(),
+        Some(op) if op.is_file() => "filesystem = { read = [\"$REPO/PATH\"] }".to_owned(),
+        _ => format!("host_api = [.., {permission:?}]"),
+    };
+    let key = if op.is_some_and(HostOp::is_file) {
+        "filesystem"
+    } else {
+        "host_api"
+    };
+    let detail = format!(
+        "the module imports gm.{call}, which needs {permission:?}; in the manifest: [permissions] {line}, and the operator's [grants] {key} must allow it"
+    );
+    Refusal::new(Code::PolicyImportNotGranted, detail)
+        .rule(permission)
+        .layer("engine")
 }
 
 /// The refusal for a compile process that ended otherwise than with a result.

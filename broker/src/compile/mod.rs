@@ -122,6 +122,7 @@ fn compile(launcher: &Launcher, module: &Module<'_>, walls: Walls) -> Result<Vec
         ],
         budget: BUDGET,
         wake: None,
+        mounted: (0, false),
     };
     let mut process = Process::start(launcher, order).map_err(|error| match error {
         SpawnError::Fault(fault) => refusal_of(&fault),

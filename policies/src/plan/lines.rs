@@ -2,13 +2,14 @@
 //! with its reason. Fields are in a fixed order and only ever added to.
 
 use gm_protocol::plan::{
-    CODE_PATH, ENGINE_ID, FD_ASSETS, FD_LINK, HOSTNAME, HostOp, INNER_ID, Level, WARM_PATH,
+    CODE_PATH, ENGINE_ID, FD_ASSETS, FD_LINK, HOSTNAME, HostOp, INNER_ID, LANDLOCK_NEWEST, Level,
+    WARM_PATH,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Plan, READ_FILE, WASM_PIDS};
+use super::{MAKE_REG, Plan, READ_DIR, READ_FILE, TRUNCATE, WASM_PIDS, WRITE_FILE};
 use crate::compiled::Layer;
 use crate::effective::Effective;
 use crate::grant::Because;
@@ -121,9 +122,9 @@ impl Plan {
             .map(|(pattern, _)| pattern.as_str())
             .collect();
         let landlock: Vec<Value> = self
-            .landlock()
+            .landlock(LANDLOCK_NEWEST)
             .iter()
-            .map(|rule| json!([rule.path.as_str(), rule.rights]))
+            .map(|rule| json!([rule.path.to_string(), rule.rights]))
             .collect();
         let limits = self.limits();
         let enforced = json!({
@@ -139,6 +140,8 @@ impl Plan {
                 "time": self.effective.time.value.get(),
             },
             "assets": self.has_assets,
+            "files": self.files.iter().map(|file| json!([file.grant.prefix, file.grant.writable])).collect::<Vec<_>>(),
+            "data": self.data_bytes(),
             "host_calls": calls,
             "config": config,
         });
@@ -160,7 +163,7 @@ impl Plan {
         let mut lines = vec![self.plan_line(shown)];
         lines.extend(self.rules(shown.stages));
         lines.extend(self.landlock_lines(shown.landlock_abi));
-        lines.extend(mounts());
+        lines.extend(self.mounts());
         lines.extend(self.limit_lines());
         lines.extend(self.fds());
         // No `env` line: the environment is empty.
@@ -256,17 +259,20 @@ impl Plan {
     }
 
     fn landlock_lines(&self, abi: u32) -> Vec<Line> {
-        let rules = self.landlock().into_iter().map(|rule| {
-            let because = [Because::always(
-                "the loader maps the verified code, read-only",
-            )];
-            let fields = json!({
-                "abi": abi,
-                "path": rule.path.as_str(),
-                "rights": rights(rule.rights),
-            });
-            let text = format!("landlock {} {}", rule.path, rights(rule.rights).join(" "));
-            Line::because("landlock", fields, &because, &text)
+        let own = [Because::always(
+            "the loader maps the verified code, read-only",
+        )];
+        let rules = self.landlock(abi).into_iter().map(|rule| {
+            let file = self
+                .files
+                .iter()
+                .find(|file| file.grant.place() == rule.path);
+            let because = file.map_or(&own[..], |file| &file.because);
+            let path = rule.path.to_string();
+            let rights = rights(rule.rights);
+            let text = format!("landlock {path} {}", rights.join(" "));
+            let fields = json!({"abi": abi, "path": path, "rights": rights});
+            Line::because("landlock", fields, because, &text)
         });
         let all = Line::because(
             "landlock",
@@ -277,6 +283,27 @@ impl Plan {
             &format!("landlock every other path, TCP port and scope: none (ABI {abi})"),
         );
         rules.chain([all]).collect()
+    }
+
+    fn mounts(&self) -> Vec<Line> {
+        let mut lines = own_mounts();
+        for file in &self.files {
+            let (kind, bytes, ro) = match file.grant.number {
+                Some(_) => ("bind", None, "ro"),
+                None => ("tmpfs", Some(self.data_bytes()), "rw"),
+            };
+            let flags = [ro, "nosuid", "nodev", "noexec"];
+            let target = file.grant.place().to_string();
+            let source = file.grant.number.map(|_| &file.grant.prefix);
+            let text = format!(
+                "mount    {target} {kind} {} = {}",
+                flags.join(","),
+                file.grant.prefix
+            );
+            let fields = json!({"target": target, "type": kind, "source": source, "flags": flags, "bytes": bytes});
+            lines.push(Line::because("mount", fields, &file.because, &text));
+        }
+        lines
     }
 
     fn limit_lines(&self) -> Vec<Line> {
@@ -375,7 +402,33 @@ impl Plan {
                 &format!("host     {op}{scope}"),
             )
         });
-        free.chain(granted).collect()
+        free.chain(granted).chain(self.file_calls()).collect()
+    }
+
+    fn file_calls(&self) -> Vec<Line> {
+        let imports = self.imports();
+        let calls = HostOp::ALL
+            .iter()
+            .filter(|op| op.is_file() && imports.has(**op));
+        let line = |op: &HostOp| {
+            let files = self
+                .files
+                .iter()
+                .filter(|file| file.grant.writable || *op != HostOp::FileWrite);
+            let because: Vec<Because> = files
+                .clone()
+                .flat_map(|file| file.because.clone())
+                .collect();
+            let scope: Vec<&str> = files.map(|file| file.grant.prefix.as_str()).collect();
+            let text = format!("host     {op} {}", scope.join(" "));
+            Line::because(
+                "host_call",
+                json!({"name": op.as_str(), "scope": scope}),
+                &because,
+                &text,
+            )
+        };
+        calls.map(line).collect()
     }
 
     fn refused(&self) -> Vec<Line> {
@@ -425,7 +478,7 @@ impl Plan {
     }
 }
 
-fn mounts() -> Vec<Line> {
+fn own_mounts() -> Vec<Line> {
     let mount = |target: &str, kind: &str, source: Option<&str>, flags: &[&str], why: &str| {
         // Its size is that of the compiled code, which no manifest tells.
         let fields = json!({"target": target, "type": kind, "source": source, "flags": flags, "bytes": null});
@@ -457,13 +510,17 @@ fn mounts() -> Vec<Line> {
     ]
 }
 
+/// By their names in landlock(7).
 fn rights(bits: u64) -> Vec<&'static str> {
-    // The only right of any rule of this version.
-    if bits == READ_FILE {
-        vec!["read_file"]
-    } else {
-        Vec::new()
-    }
+    const NAMES: [(u64, &str); 5] = [
+        (READ_FILE, "read_file"),
+        (READ_DIR, "read_dir"),
+        (WRITE_FILE, "write_file"),
+        (MAKE_REG, "make_reg"),
+        (TRUNCATE, "truncate"),
+    ];
+    let set = NAMES.iter().filter(|(bit, _)| bits & bit != 0);
+    set.map(|(_, name)| *name).collect()
 }
 
 fn op_name(op: Op) -> &'static str {

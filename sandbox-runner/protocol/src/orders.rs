@@ -24,7 +24,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Control, Engine, Level, Limits};
+use crate::plan::{Control, Engine, Level, Limits, MAX_GRANTS, MAX_HIDDEN};
 
 /// Descriptor of the doorbell socket in the launcher. Standard input, since a
 /// descriptor can be put there without running code between fork and exec.
@@ -33,7 +33,7 @@ pub const FD_DOORBELL: i32 = 0;
 /// output's place).
 pub const FD_BOOTSTRAP: i32 = 1;
 /// The most descriptors of one packet.
-pub const MAX_FDS: usize = 8;
+pub const MAX_FDS: usize = 4 + MAX_GRANTS + MAX_HIDDEN;
 
 /// The first and only bytes of the bootstrap pipe ([`crate::wire`]), then end of file.
 #[derive(Debug, bincode::Encode, bincode::Decode)]
@@ -143,6 +143,11 @@ pub enum FdKind {
     Code,
     /// All assets, one sealed memfd.
     Assets,
+    /// A granted file or directory (`O_PATH`); the first becomes `/grant/0`.
+    Read,
+    /// A directory that no grant may show (`O_PATH`): covered wherever it lies
+    /// below a granted one.
+    Hide,
     /// The module to compile, a sealed memfd.
     Module,
     /// The memfd that takes the artifact, not sealed yet.
@@ -237,7 +242,7 @@ pub struct Looked {
     pub namespaces: Namespaces,
     /// Open descriptors, ascending.
     pub fds: Vec<SeenFd>,
-    /// The mount tree in mount order.
+    /// The mount tree, sorted by target: the root first.
     pub mounts: Vec<SeenMount>,
     /// The groups that it is in.
     pub cgroups: CgroupPaths,

@@ -26,6 +26,16 @@ pub const HOSTNAME: &str = "plugin";
 pub const CODE_PATH: &str = "/code";
 /// Where our own warm-up artifact lies in the plugin's mount tree.
 pub const WARM_PATH: &str = "/warm";
+/// Where `$DATA` lies in the plugin's mount tree.
+pub const DATA_PATH: &str = "/data";
+/// Granted files and directories lie below it, numbered from 0.
+pub const GRANT_PATH: &str = "/grant";
+/// The most granted files and directories of a plugin.
+pub const MAX_GRANTS: usize = 32;
+/// The most directories that no grant may show ([`crate::plan::Place::Grant`]).
+pub const MAX_HIDDEN: usize = 8;
+/// Most files and directories in `$DATA`.
+pub const DATA_INODES: u32 = 4096;
 /// The newest Landlock ABI whose rights a walled process knows by name; on a
 /// newer kernel it handles these.
 pub const LANDLOCK_NEWEST: u32 = 10;
@@ -167,8 +177,18 @@ plain! {
         EdgeQuery = "edge_query",
         /// Emits a record.
         EventEmit = "event_emit",
+        /// Reads a file. Answered inside the runner where a file grant covers
+        /// the path; what comes to the host is outside of every grant.
+        FileRead = "file_read",
+        /// Lists a directory; as with [`Self::FileRead`].
+        FileList = "file_list",
+        /// Writes a file of `$DATA`; as with [`Self::FileRead`].
+        FileWrite = "file_write",
     }
 }
+
+/// What a call about files needs in the manifest; no permission of `host_api`.
+pub const FILESYSTEM: &str = "filesystem";
 
 impl HostOp {
     /// The manifest's `host_api` permission without which a module that
@@ -183,7 +203,14 @@ impl HostOp {
             Self::EdgeGet | Self::EdgeQuery => "edges:read",
             Self::EdgePut => "edges:write",
             Self::EventEmit => "events:emit",
+            Self::FileRead | Self::FileList | Self::FileWrite => FILESYSTEM,
         }
+    }
+
+    /// Whether it is about files.
+    #[must_use]
+    pub const fn is_file(self) -> bool {
+        matches!(self, Self::FileRead | Self::FileList | Self::FileWrite)
     }
 }
 
@@ -238,11 +265,25 @@ plain! {
     }
 }
 
-plain! {
-    /// Where a Landlock rule applies, in the plugin's own mount tree.
-    pub enum RulePath {
-        /// The verified code.
-        Code = "/code",
+/// A place in the plugin's own mount tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cfg_attr(feature = "orders", derive(serde::Serialize, serde::Deserialize))]
+pub enum Place {
+    /// The verified code: [`CODE_PATH`].
+    Code,
+    /// What the plugin may write, empty at each start: [`DATA_PATH`].
+    Data,
+    /// A granted file or directory, below [`GRANT_PATH`].
+    Grant(u8),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code => f.write_str(CODE_PATH),
+            Self::Data => f.write_str(DATA_PATH),
+            Self::Grant(number) => write!(f, "{GRANT_PATH}/{number}"),
+        }
     }
 }
 
@@ -250,7 +291,7 @@ plain! {
     /// One Landlock rule: what may be done beneath a path.
     pub struct LandlockRule {
         /// The path.
-        pub path: RulePath,
+        pub path: Place,
         /// `LANDLOCK_ACCESS_FS_*` bits of linux/landlock.h.
         pub rights: u64,
     }
@@ -265,7 +306,8 @@ plain! {
         pub pids: u32,
         /// Share of one core, in percent.
         pub cpu_percent: u32,
-        /// RLIMIT_FSIZE in bytes: the compile process's output cap, else 0.
+        /// RLIMIT_FSIZE in bytes: the compile process's output cap; for a plugin
+        /// the size of its `$DATA`, 0 = it has none.
         pub file_bytes: u64,
         /// RLIMIT_CPU in seconds for a one-shot process; 0 = none.
         pub cpu_seconds: u64,
@@ -284,6 +326,28 @@ plain! {
     }
 }
 
+plain! {
+    /// A granted path: what the plugin calls it, and where it lies for it.
+    pub struct FileGrant {
+        /// As the manifest writes it, such as `$REPO/docs`.
+        pub prefix: String,
+        /// Number below [`GRANT_PATH`]; none = [`DATA_PATH`].
+        pub number: Option<u8>,
+        /// A directory: what lies below it is granted too.
+        pub directory: bool,
+        /// It may be written.
+        pub writable: bool,
+    }
+}
+
+impl FileGrant {
+    /// Where it lies.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.number.map_or(Place::Data, Place::Grant)
+    }
+}
+
 /// What the runner of a WASM plugin is told besides its walls.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct WasmSetup {
@@ -297,6 +361,8 @@ pub struct WasmSetup {
     pub body_bytes: u32,
     /// Files of the package.
     pub assets: Vec<Asset>,
+    /// Granted paths.
+    pub grants: Vec<FileGrant>,
 }
 
 /// What the compile process is told besides its walls.

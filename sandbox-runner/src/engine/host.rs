@@ -11,6 +11,7 @@ use gm_protocol::message::{FromRunner, ToRunner, TrapClass, head};
 use gm_protocol::plan::{Asset, HostOp, WasmSetup};
 use gm_protocol::runner_end::RunnerEnd;
 
+use super::files::{Denied, Files, How};
 use crate::abi::code;
 use crate::walls::sys::guest::Guest;
 use crate::walls::{last, sys};
@@ -35,8 +36,9 @@ pub(super) struct Host {
     link: Option<RunnerEnd>,
     memory: Arc<Guest>,
     cap: usize,
-    files: Vec<Asset>,
+    assets: Vec<Asset>,
     bytes: &'static [u8],
+    files: Files,
     in_hook: bool,
     next_id: u32,
     result: Vec<u8>,
@@ -56,8 +58,9 @@ impl Host {
         Self {
             link: Some(link),
             cap: usize::try_from(task.body_bytes).unwrap_or(usize::MAX),
-            files: task.assets.clone(),
+            assets: task.assets.clone(),
             bytes,
+            files: Files::new(task.grants.clone()),
             ..Self::bare(memory)
         }
     }
@@ -68,8 +71,9 @@ impl Host {
             link: None,
             memory,
             cap: 0,
-            files: Vec::new(),
+            assets: Vec::new(),
             bytes: &[],
+            files: Files::new(Vec::new()),
             in_hook: false,
             next_id: 0,
             result: Vec::new(),
@@ -156,7 +160,7 @@ impl Host {
         let (Ok(offset), Ok(most)) = (usize::try_from(offset), usize::try_from(most)) else {
             return code::INVALID.into();
         };
-        let Some(file) = self.files.iter().find(|file| file.path.as_bytes() == name) else {
+        let Some(file) = self.assets.iter().find(|file| file.path.as_bytes() == name) else {
             return code::NOT_FOUND.into();
         };
         let whole = slice(self.bytes, file.offset, file.len).unwrap_or_default();
@@ -167,6 +171,81 @@ impl Host {
         }
         self.result = part.to_vec();
         i64::try_from(self.result.len()).unwrap_or(i64::MAX)
+    }
+
+    /// `file_read`
+    pub(super) fn file_read(&mut self, path: [u32; 2], offset: i64, most: u32) -> i64 {
+        self.only_in_hook();
+        let (Ok(offset), Ok(most)) = (u64::try_from(offset), usize::try_from(most)) else {
+            return code::INVALID.into();
+        };
+        if most > self.cap {
+            return code::TOO_BIG.into();
+        }
+        self.file(HostOp::FileRead, path, |files, path| {
+            files.read(path, offset, most)
+        })
+    }
+
+    /// `file_list`
+    pub(super) fn file_list(&mut self, path: [u32; 2]) -> i64 {
+        self.only_in_hook();
+        let cap = self.cap;
+        self.file(HostOp::FileList, path, |files, path| files.list(path, cap))
+    }
+
+    /// `file_write`
+    pub(super) fn file_write(
+        &mut self,
+        path: [u32; 2],
+        offset: i64,
+        bytes: [u32; 2],
+        flags: u32,
+    ) -> i32 {
+        self.only_in_hook();
+        let how = match How::of(flags) {
+            Some(how) => how,
+            None => last::trap(TrapClass::HostCall),
+        };
+        let Ok(offset) = u64::try_from(offset) else {
+            return code::INVALID;
+        };
+        let bytes = self.bytes_at(bytes);
+        if bytes.len() > self.cap {
+            return code::TOO_BIG;
+        }
+        let written = self.file(HostOp::FileWrite, path, |files, path| {
+            files.write(path, offset, &bytes, how)?;
+            Ok(Vec::new())
+        });
+        match narrow(written) {
+            0 => i32::try_from(bytes.len()).unwrap_or(i32::MAX),
+            error => error,
+        }
+    }
+
+    /// A call about files: done here where a grant covers the path, by plain
+    /// system calls behind the walls; else the host hears of it and denies it.
+    fn file(
+        &mut self,
+        op: HostOp,
+        path: [u32; 2],
+        act: impl FnOnce(&Files, &str) -> Result<Vec<u8>, Denied>,
+    ) -> i64 {
+        let Ok(path) = String::from_utf8(self.bytes_at(path)) else {
+            return code::INVALID.into();
+        };
+        match act(&self.files, &path) {
+            Ok(bytes) => {
+                let len = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+                if op != HostOp::FileWrite {
+                    self.result = bytes;
+                }
+                len
+            }
+            Err(Denied::Code(code)) => code.into(),
+            Err(Denied::NotGranted) => self.ask(op, 0, path.as_bytes(), &[]),
+        }
     }
 
     /// `log`
@@ -291,6 +370,8 @@ const fn yields(op: HostOp) -> bool {
         | HostOp::NodeQuery
         | HostOp::EdgeGet
         | HostOp::EdgeQuery => true,
+        // What the host answers of files is only that it denies them.
+        HostOp::FileRead | HostOp::FileList | HostOp::FileWrite => false,
         HostOp::Log | HostOp::NodePut | HostOp::EdgePut | HostOp::EventEmit => false,
     }
 }

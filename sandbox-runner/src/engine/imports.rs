@@ -95,6 +95,32 @@ fn operation(store: &mut Store, env: &FunctionEnv<Host>, op: HostOp) -> Function
         HostOp::NodeQuery => query!(store, env, NodeQuery),
         HostOp::EdgeGet => query!(store, env, EdgeGet),
         HostOp::EdgeQuery => query!(store, env, EdgeQuery),
+        HostOp::FileRead => Function::new_typed_with_env(
+            store,
+            env,
+            |mut host: Env<'_>, ptr: u32, len: u32, offset: i64, most: u32| {
+                host.data_mut().file_read([ptr, len], offset, most)
+            },
+        ),
+        HostOp::FileList => {
+            Function::new_typed_with_env(store, env, |mut host: Env<'_>, ptr: u32, len: u32| {
+                host.data_mut().file_list([ptr, len])
+            })
+        }
+        HostOp::FileWrite => Function::new_typed_with_env(
+            store,
+            env,
+            |mut host: Env<'_>,
+             path: u32,
+             path_len: u32,
+             at: i64,
+             ptr: u32,
+             len: u32,
+             flags: u32| {
+                let data = host.data_mut();
+                data.file_write([path, path_len], at, [ptr, len], flags)
+            },
+        ),
         HostOp::NodePut => change!(store, env, NodePut),
         HostOp::EdgePut => change!(store, env, EdgePut),
     }

@@ -5,6 +5,7 @@
 //! before the last filter is up.
 
 mod calls;
+mod files;
 mod host;
 mod imports;
 mod load;

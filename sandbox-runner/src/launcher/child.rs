@@ -20,6 +20,7 @@ use rustix::thread::{
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use super::grants::Grants;
 use super::limits::Bounds;
 use super::mounts::{self, Content};
 use super::sys;
@@ -74,6 +75,8 @@ steps! {
     DeathSignal = 19, PidNs, "parent-death signal";
     Descriptors = 20, Descriptors, "put descriptors in order";
     Exec = 21, Descriptors, "execveat";
+    Grant = 22, Mounts, "attach a granted path";
+    Data = 23, Mounts, "mount $DATA";
 }
 
 /// All that a child needs, made before the clone so that it allocates little.
@@ -90,6 +93,8 @@ pub(crate) struct Child<'a> {
     pub(crate) root_options: CString,
     /// What lies in the root.
     pub(crate) contents: Vec<Content<'a>>,
+    /// What of the host it may read, and what it may write.
+    pub(crate) grants: Grants,
     /// Resource limits.
     pub(crate) bounds: Bounds,
     /// The machine's largest capability.
@@ -144,7 +149,12 @@ fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> 
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(at(Step::Null))?;
     // Needs the capabilities, so before they go.
-    mounts::build(child.scratch, &child.root_options, &child.contents)?;
+    mounts::build(
+        child.scratch,
+        &child.root_options,
+        &child.contents,
+        &child.grants,
+    )?;
     drop_capabilities(child.last_cap)?;
     // After the code was written: RLIMIT_FSIZE would have stopped it.
     child.bounds.set().map_err(at(Step::Limits))?;
@@ -264,7 +274,7 @@ mod tests {
     fn a_reported_step_comes_back_by_its_number() {
         assert_eq!(Step::of(Step::Pivot as u8), Some(Step::Pivot));
         assert_eq!(Step::of(0), None);
-        assert_eq!(Step::of(22), None);
+        assert_eq!(Step::of(24), None);
         assert_eq!(Step::Pivot.wall(), Control::Mounts);
     }
 }

@@ -15,6 +15,7 @@ use super::cgroup::{Group, GroupLimits, Instance, Tree, sweep};
 use super::child::{Child, Exec};
 use super::engines::{Engines, Vetted, file_name};
 use super::fault::{config, refused, wall};
+use super::grants::Grants;
 use super::ids::{Ids, Places, Range, Slots, lock_file};
 use super::level::{Given, Tried};
 use super::limits::Bounds;
@@ -115,7 +116,7 @@ impl House {
             cpu_seconds: None,
         };
         let result = self
-            .child(None, Vec::new(), bounds)
+            .child(None, Vec::new(), Grants::default(), bounds)
             .and_then(|child| start(&child, &ids, &group, broker));
         let left = group.remove();
         match result {
@@ -211,9 +212,11 @@ impl House {
             bounds,
             !self.slots.shared(),
             !contents.is_empty(),
+            (order.reads.len(), order.data_bytes() > 0),
         )?;
         let exec = exec(order, binary)?;
-        let child = self.child(Some(exec), contents, bounds)?;
+        let grants = Grants::prepare(order, ids, !self.slots.shared())?;
+        let child = self.child(Some(exec), contents, grants, bounds)?;
         let process = start(&child, ids, group, broker)?;
         Ok((process, expected, binary.digest.clone()))
     }
@@ -222,15 +225,17 @@ impl House {
         &'a self,
         exec: Option<Exec<'a>>,
         contents: Vec<Content<'a>>,
+        grants: Grants,
         bounds: Bounds,
     ) -> Result<Child<'a>, Fault> {
-        let root_options = text(mounts::options(&contents))?;
+        let root_options = text(mounts::options(&contents, grants.inodes()))?;
         Ok(Child {
             exec,
             drop_groups: !self.slots.shared(),
             scratch: &self.scratch,
             root_options,
             contents,
+            grants,
             bounds,
             last_cap: self.last_cap,
         })

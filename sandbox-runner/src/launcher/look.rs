@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use gm_protocol::orders::{Fault, Looked, Namespaces, SeenFd, SeenMount};
-use gm_protocol::plan::{Control, FD_LINK, INNER_ID};
+use gm_protocol::plan::{Control, DATA_PATH, FD_LINK, GRANT_PATH, INNER_ID};
 use rustix::fs::{CWD, FileType, Stat, fstat, stat};
 use rustix::process::Pid;
 
@@ -31,6 +31,8 @@ pub(crate) struct Expected {
     pub(crate) no_groups: bool,
     /// Whether the root may be executed from.
     pub(crate) executable: bool,
+    /// How many granted paths there are, and whether there is a `$DATA`.
+    mounted: (usize, bool),
 }
 
 impl Expected {
@@ -40,6 +42,7 @@ impl Expected {
         bounds: Bounds,
         no_groups: bool,
         executable: bool,
+        mounted: (usize, bool),
     ) -> Result<Self, Fault> {
         let noted = fds.iter().map(|(number, fd)| {
             let seen =
@@ -51,6 +54,7 @@ impl Expected {
             bounds,
             no_groups,
             executable,
+            mounted,
         })
     }
 }
@@ -104,7 +108,7 @@ pub(crate) fn look(
         seccomp_filters: number(&status, "Seccomp_filters:")?.saturating_sub(host.filters),
         namespaces: namespaces(&proc)?,
         fds,
-        mounts: mounts(&text(&proc, "mountinfo")?),
+        mounts: sorted(mounts(&text(&proc, "mountinfo")?)),
         cgroups: group.paths(),
         memory_bytes: now.memory_bytes,
         pids: now.pids.into(),
@@ -127,16 +131,53 @@ pub(crate) fn look(
     Ok(looked)
 }
 
+/// By target, so that the root is first: a mount made elsewhere before may be
+/// listed before it.
+fn sorted(mut mounts: Vec<SeenMount>) -> Vec<SeenMount> {
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    mounts
+}
+
+/// The root, then the grants in order with what covers parts of them, then
+/// `$DATA`: nothing else, and nothing but `$DATA` can be written.
+fn mounted(seen: &Looked, expected: &Expected) -> bool {
+    let [root, rest @ ..] = seen.mounts.as_slice() else {
+        return false;
+    };
+    let has = |mount: &SeenMount, flags: &[&str]| {
+        let set: Vec<&str> = mount.flags.split(',').collect();
+        flags.iter().all(|flag| set.contains(flag))
+    };
+    let shut = ["nosuid", "nodev", "noexec"];
+    let (expected, data) = expected.mounted;
+    let data_at = |mount: &SeenMount| {
+        data && mount.target == DATA_PATH && mount.fs == "tmpfs" && has(mount, &shut)
+    };
+    let read_at = |mount: &SeenMount| {
+        let below = mount
+            .target
+            .strip_prefix(GRANT_PATH)
+            .and_then(|below| below.strip_prefix('/'));
+        let number = below.and_then(|below| below.split('/').next()?.parse::<usize>().ok());
+        number.is_some_and(|number| number < expected) && has(mount, &shut) && has(mount, &["ro"])
+    };
+    let grants = rest.iter().filter(|mount| read_at(mount)).count();
+    let whole = rest
+        .iter()
+        .filter(|mount| mount.target.matches('/').count() == 2)
+        .count();
+    root.target == "/"
+        && root.fs == "tmpfs"
+        && rest.iter().filter(|mount| data_at(mount)).count() == usize::from(data)
+        && whole == expected
+        && grants + usize::from(data) == rest.len()
+}
+
 /// The launcher's own constants, one by one.
 fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(), Fault> {
     let own = seen.namespaces;
     let theirs = host.namespaces;
     let map = [[INNER_ID, ids.uid, 1]];
-    let root = seen
-        .mounts
-        .iter()
-        .map(|m| (m.target.as_str(), m.fs.as_str()))
-        .eq([("/", "tmpfs")]);
     let flags = seen.mounts.first().map_or("", |m| m.flags.as_str());
     let flag = |name: &str| flags.split(',').any(|f| f == name);
     let rules = [
@@ -156,7 +197,7 @@ fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(
         (Control::NetNs, "ns/net", own.net != theirs.net),
         (Control::IpcNs, "ns/ipc", own.ipc != theirs.ipc),
         (Control::UtsNs, "ns/uts", own.uts != theirs.uts),
-        (Control::Mounts, "mountinfo", root),
+        (Control::Mounts, "mountinfo", mounted(seen, expected)),
         (
             Control::Mounts,
             "mount flags",
@@ -169,7 +210,14 @@ fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(
         ),
     ];
     match rules.iter().find(|(_, _, held)| !held) {
-        Some((wall, what, _)) => Err(breach(*wall, &format!("look: {what}"), "not as it was set")),
+        Some((wall, what, _)) => {
+            let step = format!("look: {what}");
+            let found = match wall {
+                Control::Mounts => format!("not as it was set: {:?}", seen.mounts),
+                _ => "not as it was set".to_owned(),
+            };
+            Err(breach(*wall, &step, found))
+        }
         None => Ok(()),
     }
 }

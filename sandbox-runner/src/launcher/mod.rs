@@ -10,6 +10,7 @@ mod cgroup;
 mod child;
 mod engines;
 mod fault;
+mod grants;
 mod house;
 mod ids;
 mod level;

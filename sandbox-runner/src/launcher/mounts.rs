@@ -15,6 +15,7 @@ use rustix::mount::{
 use rustix::process::{chdir, pivot_root};
 
 use super::child::Step;
+use super::grants::Grants;
 
 /// Room for the root directory and page rounding, bytes.
 const SLACK: u64 = 64 << 10;
@@ -34,12 +35,13 @@ pub(crate) struct Content<'a> {
     pub(crate) bytes: u64,
 }
 
-/// Options of the root tmpfs for this content.
-pub(crate) fn options(contents: &[Content<'_>]) -> String {
+/// Options of the root tmpfs for this content, with so many inodes for grants.
+pub(crate) fn options(contents: &[Content<'_>], inodes: u32) -> String {
+    let inodes = INODES.saturating_add(inodes);
     let bytes = contents.iter().fold(SLACK, |sum, c| {
         sum.saturating_add(c.bytes).saturating_add(4096)
     });
-    format!("size={bytes},nr_inodes={INODES},mode=0755")
+    format!("size={bytes},nr_inodes={inodes},mode=0755")
 }
 
 /// Flags of the root: files can be executed only if there is code in it.
@@ -57,6 +59,7 @@ pub(crate) fn build(
     scratch: &Path,
     options: &CStr,
     contents: &[Content<'_>],
+    grants: &Grants,
 ) -> Result<(), (Step, Errno)> {
     let at = |step| move |errno| (step, errno);
     let flags = flags(contents);
@@ -68,6 +71,8 @@ pub(crate) fn build(
     for content in contents {
         copy(content).map_err(at(Step::Code))?;
     }
+    // While the host's paths are still there.
+    grants.attach()?;
     // The old root ends up stacked on the new one, where it is detached with
     // everything below it (pivot_root(2), "pivot_root(".", ".")").
     pivot_root(".", ".").map_err(at(Step::Pivot))?;
@@ -108,8 +113,8 @@ mod tests {
             bytes: 1 << 20,
         };
         assert_eq!(
-            options(&[code]),
-            format!("size={},nr_inodes=8,mode=0755", (1 << 20) + 4096 + 65536)
+            options(&[code], 2),
+            format!("size={},nr_inodes=10,mode=0755", (1 << 20) + 4096 + 65536)
         );
     }
 

@@ -6,7 +6,9 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use gm_protocol::orders::{Fault, FdKind};
-use gm_protocol::plan::{Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, Limits};
+use gm_protocol::plan::{
+    Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, Limits, MAX_GRANTS, MAX_HIDDEN,
+};
 use rustix::fs::{FileType, OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat};
 use rustix::net::SocketType;
 use rustix::net::sockopt::{socket_domain, socket_type};
@@ -41,8 +43,23 @@ pub(crate) struct Accepted {
     link: OwnedFd,
     /// `/code`, with its length.
     pub(crate) code: Option<(OwnedFd, u64)>,
+    /// Granted files and directories, in the order of their numbers.
+    pub(crate) reads: Vec<Granted>,
+    /// Directories that no grant may show.
+    pub(crate) hidden: Vec<(u64, u64)>,
     /// All others, by their number in the engine.
     others: Vec<(i32, OwnedFd)>,
+}
+
+/// A granted file or directory.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) fd: OwnedFd,
+    pub(crate) directory: bool,
+    /// Who owns it on the host.
+    pub(crate) owner: (u32, u32),
+    /// Device and inode.
+    pub(crate) id: (u64, u64),
 }
 
 impl Accepted {
@@ -64,6 +81,7 @@ impl Accepted {
         let mut link = None;
         let mut code = None;
         let mut others = Vec::new();
+        let (mut reads, mut hidden) = (Vec::new(), Vec::new());
         for (kind, fd) in kinds.iter().zip(fds) {
             match kind {
                 FdKind::Link => link = Some(check_link(fd)?),
@@ -71,6 +89,8 @@ impl Accepted {
                 FdKind::Assets => others.push((FD_ASSETS, sealed(fd)?.0)),
                 FdKind::Module => others.push((FD_MODULE, sealed(fd)?.0)),
                 FdKind::Output => others.push((FD_OUTPUT, writable(fd)?)),
+                FdKind::Read => reads.push(granted(fd)?),
+                FdKind::Hide => hidden.push(granted(fd)?.id),
             }
         }
         others.sort_by_key(|(number, _)| *number);
@@ -80,6 +100,8 @@ impl Accepted {
             limits,
             link,
             code,
+            reads,
+            hidden,
             others,
         })
     }
@@ -90,6 +112,15 @@ impl Accepted {
         std::iter::once((FD_LINK, self.link.as_fd()))
             .chain(others)
             .collect()
+    }
+
+    /// Size of the plugin's `$DATA`; 0 = it has none. What a compile process
+    /// writes is its output alone.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        match self.engine {
+            Engine::Wasm => self.limits.file_bytes,
+            Engine::CompileWasm => 0,
+        }
     }
 
     /// The group's part of the limits.
@@ -116,7 +147,8 @@ impl Accepted {
 
 fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
     let (pids, file, one_shot) = match engine {
-        Engine::Wasm => (1..=1, 0..=0, false),
+        // What it may write is its $DATA, half of its memory at most.
+        Engine::Wasm => (1..=1, 0..=limits.memory_bytes / 2, false),
         Engine::CompileWasm => (1..=COMPILE_PIDS, 1..=OUTPUT_BYTES, true),
     };
     let rules = [
@@ -142,15 +174,23 @@ fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
 /// without.
 fn check_kinds(engine: Engine, kinds: &[FdKind]) -> Result<(), Fault> {
     let (needed, optional): (&[FdKind], &[FdKind]) = match engine {
-        Engine::Wasm => (&[FdKind::Link, FdKind::Code], &[FdKind::Assets]),
+        Engine::Wasm => (
+            &[FdKind::Link, FdKind::Code],
+            &[FdKind::Assets, FdKind::Read, FdKind::Hide],
+        ),
         Engine::CompileWasm => (&[FdKind::Link, FdKind::Module, FdKind::Output], &[]),
     };
     let count = |kind: &FdKind| kinds.iter().filter(|k| *k == kind).count();
     let whole = needed.iter().all(|kind| count(kind) == 1);
     let others = kinds.iter().filter(|kind| !needed.contains(kind));
-    let known = others
-        .into_iter()
-        .all(|kind| optional.contains(kind) && count(kind) == 1);
+    let known = others.into_iter().all(|kind| {
+        let most = match kind {
+            FdKind::Read => MAX_GRANTS,
+            FdKind::Hide => MAX_HIDDEN,
+            _ => 1,
+        };
+        optional.contains(kind) && count(kind) <= most
+    });
     if whole && known {
         return Ok(());
     }
@@ -198,6 +238,24 @@ fn writable(fd: OwnedFd) -> Result<OwnedFd, Fault> {
         "descriptors",
         "the output is no empty, writable memfd",
     ))
+}
+
+/// A plain file or a directory; never a device, a FIFO or a socket.
+fn granted(fd: OwnedFd) -> Result<Granted, Fault> {
+    let found = fstat(&fd).map_err(|e| refused("descriptors", e.to_string()))?;
+    let kind = FileType::from_raw_mode(found.st_mode);
+    if !matches!(kind, FileType::RegularFile | FileType::Directory) {
+        return Err(refused(
+            "descriptors",
+            "a grant of neither a file nor a directory",
+        ));
+    }
+    Ok(Granted {
+        directory: kind == FileType::Directory,
+        owner: (found.st_uid, found.st_gid),
+        id: (found.st_dev, found.st_ino),
+        fd,
+    })
 }
 
 fn length(fd: &OwnedFd) -> Result<u64, Fault> {
@@ -311,7 +369,7 @@ mod tests {
             (
                 "file_bytes",
                 Limits {
-                    file_bytes: 1,
+                    file_bytes: (16 << 20) + 1,
                     ..WASM
                 },
             ),

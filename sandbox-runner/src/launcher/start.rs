@@ -38,6 +38,15 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// A child that was just cloned.
+    pub(crate) const fn new(pid: Pid, pidfd: OwnedFd) -> Self {
+        Self {
+            pid,
+            pidfd,
+            status: None,
+        }
+    }
+
     /// SIGKILL to PID 1 of its namespace, which takes the whole namespace along.
     pub(crate) fn kill(&self) {
         // ESRCH: dead already.
@@ -139,11 +148,7 @@ pub(crate) fn start(
             drop(ours);
             live(child, &theirs)
         }
-        Side::Parent { pid, pidfd } => Process {
-            pid,
-            pidfd,
-            status: None,
-        },
+        Side::Parent { pid, pidfd } => Process::new(pid, pidfd),
     };
     drop(theirs);
     prepare(process.pid, child, ids, group)?;

@@ -52,11 +52,21 @@ pub(crate) enum Side {
 /// To be called by a process with one thread only: the child goes on with
 /// whatever locks another thread held.
 pub(crate) fn clone_walled(group: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
+    clone(NAMESPACES, group)
+}
+
+/// A child that has a user namespace of its own and nothing else: its id maps
+/// say who owns the files of a mount.
+pub(crate) fn clone_for_ids() -> Result<Side, Errno> {
+    clone(flag(libc::CLONE_NEWUSER), None)
+}
+
+fn clone(namespaces: u64, group: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
     let mut pidfd: RawFd = -1;
     // SAFETY: `clone_args` is plain integers; all zero is its documented
     // "nothing asked for".
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = NAMESPACES | flag(libc::CLONE_PIDFD);
+    args.flags = namespaces | flag(libc::CLONE_PIDFD);
     args.pidfd = (&raw mut pidfd).addr() as u64;
     args.exit_signal = libc::SIGCHLD.unsigned_abs().into();
     if let Some(group) = group {
@@ -76,6 +86,34 @@ pub(crate) fn clone_walled(group: Option<BorrowedFd<'_>>) -> Result<Side, Errno>
     // new descriptor there; nothing else owns it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Side::Parent { pid, pidfd })
+}
+
+/// Makes a mount that is attached nowhere yet read-only and shut, and shows its
+/// files as the id maps of `ids` have it (`mount_setattr(2)`, 5.12).
+pub(crate) fn shut_mount(mount: BorrowedFd<'_>, ids: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY
+            | libc::MOUNT_ATTR_NOSUID
+            | libc::MOUNT_ATTR_NODEV
+            | libc::MOUNT_ATTR_NOEXEC
+            | libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: ids.as_raw_fd().unsigned_abs().into(),
+    };
+    // SAFETY: `attributes` lives through the call and its size is given; the
+    // path is an empty, NUL-terminated string. The kernel only reads.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of_val(&attributes),
+        )
+    };
+    checked(result).map(drop)
 }
 
 /// Marks every descriptor from `first` on close-on-exec (`close_range(2)`, 5.11).

@@ -3,7 +3,7 @@
 //! Always with hard compatibility: a kernel that lacks a right is an error,
 //! never a weaker rule set.
 
-use gm_protocol::plan::{LANDLOCK_NEWEST, LandlockRule, RulePath};
+use gm_protocol::plan::{LANDLOCK_NEWEST, LandlockRule};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
     PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
@@ -69,8 +69,7 @@ fn create(abi: ABI) -> Result<RulesetCreated, WallError> {
 }
 
 fn allow(ruleset: RulesetCreated, rule: &LandlockRule) -> Result<RulesetCreated, WallError> {
-    let RulePath::Code = rule.path;
-    let path = PathFd::new(rule.path.as_str()).map_err(refused)?;
+    let path = PathFd::new(rule.path.to_string()).map_err(refused)?;
     let rights = BitFlags::<AccessFs>::from_bits(rule.rights)
         .map_err(|_| WallError::Landlock("a plan with unknown rights".into()))?;
     ruleset

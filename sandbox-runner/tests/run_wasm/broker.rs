@@ -16,7 +16,7 @@ use gm_protocol::PROTOCOL;
 use gm_protocol::link::{Budget, Link, LinkError, Wait, pair};
 use gm_protocol::message::{FromRunner, Last, ModuleFault, Report, ToRunner, head};
 use gm_protocol::plan::{
-    Asset, CompileSetup, Filters, Hook, HostOp, HostOps, LandlockRule, Role, RulePath, Setup,
+    Asset, CompileSetup, Filters, Hook, HostOp, HostOps, LandlockRule, Place, Role, Setup,
     WasmSetup,
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -113,7 +113,7 @@ impl Peer {
     pub(crate) fn wall_in(&mut self, filters: Filters, role: Role) -> Report {
         let landlock = match role {
             Role::Wasm(_) => vec![LandlockRule {
-                path: RulePath::Code,
+                path: Place::Code,
                 rights: READ_FILE,
             }],
             Role::Compile(_) => vec![],
