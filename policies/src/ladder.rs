@@ -13,6 +13,7 @@ use crate::spec::{Action, ArgCond, Errno, LayerName, LayerSpec, Op, Rule, When};
 use crate::stack::Stack;
 use crate::syscalls::{Arch, Sysno};
 
+mod library;
 mod mutants;
 mod readers;
 
