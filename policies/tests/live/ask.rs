@@ -42,7 +42,7 @@ pub(crate) enum Failed {
 
 /// Our own filter's answer for "nothing above stops it"; no kernel call
 /// returns this number, and every layer's errno wins over it, being newer.
-const REACHED: i64 = 4095;
+const REACHED: u16 = 4095;
 
 /// As many questions as one child is asked.
 const BATCH: usize = 4096;
@@ -81,7 +81,10 @@ fn at_our_sites() -> Vec<libc::sock_filter> {
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
     let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let [syscall, int80] = sys::sites().map(|site| (site as u32, (site >> 32) as u32));
+    let [syscall, int80] = sys::sites().map(|site| {
+        let half = |site: u64| u32::try_from(site & 0xffff_ffff).unwrap();
+        (half(site), half(site >> 32))
+    });
     assert_eq!(syscall.1, int80.1, "the probe's code lies across 4 GiB");
     vec![
         op(LOAD, 0, 0, 12),
@@ -90,7 +93,7 @@ fn at_our_sites() -> Vec<libc::sock_filter> {
         op(JUMP_IF_EQUAL, 2, 0, syscall.0),
         op(JUMP_IF_EQUAL, 1, 0, int80.0),
         op(RETURN, 0, 0, 0x7fff_0000),
-        op(RETURN, 0, 0, 0x0005_0000 | REACHED as u32),
+        op(RETURN, 0, 0, 0x0005_0000 | u32::from(REACHED)),
     ]
 }
 
@@ -121,7 +124,7 @@ impl Asker {
         while answers.len() < batch.len() {
             let first = answers.len();
             let status = sys::in_a_child(|| self.child(filters, batch, first)).unwrap();
-            let asked = self.0.at.load(SeqCst) as usize;
+            let asked = self.0.at.load(SeqCst);
             for answer in &self.0.answers[first..asked] {
                 answers.push(read(answer.load(SeqCst)));
             }
@@ -143,7 +146,7 @@ impl Asker {
     /// call but those that are asked and the last one, `exit_group`, which
     /// every profile allows.
     fn child(&self, filters: &Filters, batch: &[Question], first: usize) -> i32 {
-        self.0.at.store(first as u32, SeqCst);
+        self.0.at.store(first, SeqCst);
         if sys::prepare().is_err() {
             return NOT_INSTALLED - 1;
         }
@@ -153,11 +156,11 @@ impl Asker {
             }
         }
         for (at, question) in batch.iter().enumerate().skip(first) {
-            self.0.at.store(at as u32, SeqCst);
+            self.0.at.store(at, SeqCst);
             let answer = sys::ask(question.door, question.nr, &question.args);
             self.0.answers[at].store(answer, SeqCst);
         }
-        self.0.at.store(batch.len() as u32, SeqCst);
+        self.0.at.store(batch.len(), SeqCst);
         0
     }
 }
@@ -165,7 +168,7 @@ impl Asker {
 fn read(came_back: i64) -> Answer {
     match came_back {
         sys::TRAPPED => Answer::Trap,
-        value if value == -REACHED => Answer::Allow,
+        value if value == -i64::from(REACHED) => Answer::Allow,
         value if (-4094..0).contains(&value) => Answer::Errno(-value),
         _ => Answer::Made,
     }

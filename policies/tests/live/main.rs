@@ -6,6 +6,16 @@
 //! too; only the two numbers that the kernel lets past every filter are
 //! made, and do nothing. What the machine lacks fails the test, unless
 //! `GM_TEST_MAY_SKIP` names it: `seccomp`, or `ia32` for calls by `int 0x80`.
+#![cfg_attr(
+    all(target_os = "linux", target_arch = "x86_64"),
+    expect(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::print_stdout,
+        reason = "a program of checks: whatever goes wrong fails the check that asked"
+    )
+)]
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ask;

@@ -7,7 +7,7 @@
 
 use std::arch::global_asm;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 // i64 ask(u64 nr, const u64 args[6]): one call, and what came back.
 //
@@ -101,7 +101,7 @@ pub(crate) fn ask(door: Door, nr: u32, args: &[u64; 6]) -> i64 {
 #[repr(C)]
 pub(crate) struct Shared<const N: usize> {
     /// The question that is being asked.
-    pub(crate) at: AtomicU32,
+    pub(crate) at: AtomicUsize,
     /// What came back, in the order of the questions.
     pub(crate) answers: [AtomicI64; N],
 }

@@ -2,7 +2,7 @@
 //! in review. How long a proof took is the one thing that differs from run to
 //! run and is left out; `cargo insta review` takes a change over.
 
-use super::{lines, plan};
+use crate::shown::{lines, plan};
 
 /// The number in front of `unit`, wherever one stands.
 fn without_time(text: &str) -> String {

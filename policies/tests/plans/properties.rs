@@ -9,7 +9,7 @@ use gm_policy::Plan;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{lines, plan};
+use crate::shown::{lines, plan};
 
 const HEAD: &str = "[identity]\nplugin_id = \"com.example.a\"\npublic_key = \"\"\n[plugin]\nname = \"A\"\nversion = \"1.0.0\"\napi_version = \"2.0\"\nkind = \"wasm\"\nentrypoint = \"a.wasm\"\n";
 
