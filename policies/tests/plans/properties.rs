@@ -223,6 +223,32 @@ fn list_that_is_empty_grants_what_a_missing_one_grants_which_is_nothing() {
     }
 }
 
+/// The two lists outside `[permissions]`: what is in the package, and what the
+/// plugin wants to hear of.
+#[test]
+fn package_without_files_gets_no_descriptor_for_them() {
+    let (missing, listed) = (
+        plan(HEAD),
+        plan(&format!("{HEAD}files = [\"words.txt\"]\n")),
+    );
+    for empty in ["files = []\n", "hooks = []\n"] {
+        assert_eq!(
+            authority(&plan(&format!("{HEAD}{empty}"))),
+            authority(&missing),
+            "{empty}"
+        );
+    }
+    let more = authority(&listed).rest.len();
+    assert_eq!(more, authority(&missing).rest.len() + 1);
+    for key in ["files", "hooks"] {
+        for value in ["null", "\"\"", "{}", "[\"\"]", "[1]"] {
+            let text = format!("{HEAD}{key} = {value}\n");
+            let refusal = Manifest::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(refusal.exit(), 10, "{key} = {value}");
+        }
+    }
+}
+
 #[test]
 fn table_without_its_lists_grants_nothing() {
     let missing = plan(&manifest(""));
