@@ -3,13 +3,13 @@
 use gm_protocol::plan::{Engine, SockFilter};
 use proptest::prelude::*;
 
-use crate::cbpf::SeccompData;
+use crate::cbpf::{SeccompData, Test, Word};
 use crate::compiled::Compiled;
 use crate::lower::compile;
 use crate::mtbdd::{Diagrams, NODE_CAP};
 use crate::profile_file::{EngineProfile, read};
 use crate::prove::{ProofError, equal, of_layer, of_program};
-use crate::spec::{Action, ArgCond, Errno, LayerName, LayerSpec, Op, Rule, When};
+use crate::spec::{ALLOW, Action, ArgCond, Errno, LayerName, LayerSpec, Op, Rule, When};
 use crate::stack::Stack;
 use crate::syscalls::{Arch, Sysno};
 
@@ -149,6 +149,29 @@ fn one_more_number_is_exactly_what_the_proof_reports() {
         witness.to_string(),
         "socket(0x0, 0x0, 0x0, 0x0, 0x0, 0x0) of architecture 0xc000003e at 0x0"
     );
+}
+
+#[test]
+fn one_more_number_of_the_table_is_the_whole_difference_whichever_it_is() {
+    let profile = read(Engine::Wasm, Arch::X86_64).unwrap();
+    let running = &profile.seccomp.running;
+    for (name, sysno) in Sysno::all(Arch::X86_64) {
+        let mut wider = running.clone();
+        if wider.rules.insert(sysno, allow(When::always())).is_some() {
+            continue;
+        }
+        let mut d = Diagrams::new(NODE_CAP);
+        let narrow = of_layer(&mut d, running, Arch::X86_64).unwrap();
+        let program = compile(&wider, Arch::X86_64).unwrap();
+        let wide = of_program(&mut d, &program).unwrap();
+        let newly = d.zip(narrow, wide, |narrow, wide| {
+            u32::from(wide == ALLOW && narrow != ALLOW)
+        });
+        let native = d.test(Word::ARCH, u32::MAX, Test::Eq, Arch::X86_64.audit_word());
+        let number = d.test(Word::NR, u32::MAX, Test::Eq, sysno.number());
+        let exactly = d.and(native.unwrap(), number.unwrap());
+        assert_eq!(newly, exactly, "{name}");
+    }
 }
 
 /// A profile with one line more is refused by the theorem that speaks of it.

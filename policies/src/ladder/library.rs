@@ -10,7 +10,7 @@ use std::io::{Read as _, Seek as _};
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 
 use super::*;
-use crate::cbpf::{Program, Test, Word};
+use crate::cbpf::Program;
 use crate::mtbdd::Id;
 use crate::spec::Width;
 

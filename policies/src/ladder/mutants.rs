@@ -2,9 +2,7 @@
 //! compiled program, changed one at a time, and every one of them judged.
 
 use super::*;
-use crate::cbpf::{
-    ALU_AND_K, JMP_JEQ_K, JMP_JGE_K, JMP_JGT_K, JMP_JSET_K, LD_W_ABS, Program, Test, Word,
-};
+use crate::cbpf::{ALU_AND_K, JMP_JEQ_K, JMP_JGE_K, JMP_JGT_K, JMP_JSET_K, LD_W_ABS, Program};
 use crate::cbpf::{JMP_JA, RET_K};
 use crate::mtbdd::Id;
 
