@@ -535,14 +535,29 @@ mod tests {
             short,
             [
                 ("config", "lint.*", "engine"),
-                ("filesystem.read", "$REPO/docs", "engine"),
-                ("filesystem.read", "$ASSETS", "engine"),
-                ("filesystem.write", "$DATA/x", "engine"),
-                ("filesystem.write", "$REPO", "operator"),
+                ("filesystem.write", "$REPO", "engine"),
                 ("network", "true", "engine"),
                 ("storage", "1mb", "engine"),
             ]
         );
+    }
+
+    #[test]
+    fn paths_are_granted_below_what_the_operator_allows() {
+        let asked = "filesystem = { read = [\"$REPO/docs\", \"$ASSETS\", \"/srv/x\"], write = [\"$DATA/x\"] }";
+        let effective = Effective::meet(&manifest(asked), &Operator::default()).unwrap();
+        let files: Vec<_> = effective
+            .files
+            .iter()
+            .map(|file| (file.path.as_str(), file.write))
+            .collect();
+        assert_eq!(files, [("$REPO/docs", false), ("$DATA/x", true)]);
+        let refused: Vec<_> = effective
+            .refused
+            .iter()
+            .map(|one| (one.value.as_str(), one.by))
+            .collect();
+        assert_eq!(refused, [("/srv/x", RefusedBy::Operator)]);
     }
 
     #[test]

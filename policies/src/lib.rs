@@ -18,6 +18,7 @@ mod plan;
 mod profile_file;
 mod prove;
 mod spec;
+mod stack;
 mod syscalls;
 mod theorems;
 
@@ -26,11 +27,13 @@ pub use compiled::{CompileError, Compiled, Layer};
 pub use disassemble::disassemble;
 pub use effective::{Effective, FileRequest, Limit, Refused, RefusedBy};
 pub use grant::{Because, Source};
+pub use mtbdd::Undecided;
 pub use operator::{Ceilings, Grants, Operator, PluginRules, Told};
 pub use plan::{CompilePlan, Line, Placed, Plan, Shown, Stages, place};
 pub use prove::{ProofError, Witness};
 pub use spec::{
     Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When, Width,
 };
+pub use stack::Stack;
 pub use syscalls::{Arch, Sysno, name_of, width_of};
 pub use theorems::Theorem;

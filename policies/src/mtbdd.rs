@@ -10,9 +10,13 @@ use crate::cbpf::{SeccompData, Test, Word};
 /// Most nodes of one proof; beyond it the answer is "undecided", never "fine".
 pub(crate) const NODE_CAP: usize = 2_000_000;
 
-/// The diagram needs more nodes than the cap.
+/// Most inputs that one call may need to tell its answers apart; our own
+/// filters need a few hundred, a hostile one exponentially many.
+const INPUT_CAP: usize = 100_000;
+
+/// The diagram needs more nodes, or has more paths, than the cap.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("undecided: the decision diagram has more than {0} nodes")]
+#[error("undecided: the decision diagram has more than {0} nodes or paths")]
 pub struct Undecided(pub usize);
 
 /// A node; equal ids mean equal functions.
@@ -281,17 +285,64 @@ impl Diagrams {
         }
         None
     }
+
+    /// Two inputs for each path of the function that has this architecture and
+    /// number: argument bits that the path doesn't test are all zero in one and
+    /// all one in the other. So both sides of every boundary are among them.
+    pub(crate) fn inputs(
+        &self,
+        from: Id,
+        arch: u32,
+        nr: u32,
+    ) -> Result<Vec<SeccompData>, Undecided> {
+        let with = |args| SeccompData {
+            nr,
+            arch,
+            ip: 0,
+            args,
+        };
+        let mut open = vec![(from, with([0; 6]), with([u64::MAX; 6]))];
+        let mut inputs = Vec::new();
+        while let Some((id, zeros, ones)) = open.pop() {
+            match self.node(id) {
+                Node::Leaf(_) if inputs.len() >= INPUT_CAP => return Err(Undecided(INPUT_CAP)),
+                Node::Leaf(_) => inputs.extend([zeros, ones]),
+                Node::Bit { bit, zero, one } => {
+                    let (word, weight) = place_of(bit);
+                    let fixed = word == Word::ARCH || word == Word::NR;
+                    let value = word.of(&zeros);
+                    if !fixed || value & weight == 0 {
+                        open.push((
+                            zero,
+                            with_bit(zeros, bit, false),
+                            with_bit(ones, bit, false),
+                        ));
+                    }
+                    if !fixed || value & weight != 0 {
+                        open.push((one, with_bit(zeros, bit, true), with_bit(ones, bit, true)));
+                    }
+                }
+            }
+        }
+        Ok(inputs)
+    }
+}
+
+fn with_bit(mut data: SeccompData, bit: u16, set: bool) -> SeccompData {
+    let (word, weight) = place_of(bit);
+    let value = word.of(&data);
+    word.set(
+        &mut data,
+        if set { value | weight } else { value & !weight },
+    );
+    data
 }
 
 /// Walks back to the root; bits that no test saw stay zero.
 fn witness(mut id: Id, parents: &HashMap<Id, (Id, u16, bool)>) -> SeccompData {
     let mut data = SeccompData::default();
     while let Some((parent, bit, set)) = parents.get(&id) {
-        if *set {
-            let (word, weight) = place_of(*bit);
-            let value = word.of(&data) | weight;
-            word.set(&mut data, value);
-        }
+        data = with_bit(data, *bit, *set);
         id = *parent;
     }
     data
@@ -342,6 +393,26 @@ mod tests {
         let data = d.find(both, |value| value == YES).unwrap();
         assert_eq!((data.args[2] & 6, data.args[2] >> 32), (4, 9));
         assert_eq!(d.words(both), BTreeSet::from([low, high]));
+    }
+
+    #[test]
+    fn inputs_of_a_call_reach_every_answer_and_both_sides_of_a_boundary() {
+        let mut d = Diagrams::new(NODE_CAP);
+        let (low, high) = Word::arg(1);
+        let above = d.test(low, u32::MAX, Test::Gt, 9).unwrap();
+        let zero = d.test(high, u32::MAX, Test::Eq, 0).unwrap();
+        let number = d.test(Word::NR, u32::MAX, Test::Eq, 7).unwrap();
+        let both = d.and(above, zero).unwrap();
+        let meaning = d.and(both, number).unwrap();
+        let inputs = d.inputs(meaning, 1, 7).unwrap();
+        let (yes, no): (Vec<SeccompData>, Vec<_>) = inputs
+            .iter()
+            .partition(|data| d.evaluate(meaning, data) == YES);
+        assert!(yes.iter().any(|data| data.args[1] == 10));
+        assert!(no.iter().any(|data| data.args[1] == 9));
+        assert!(no.iter().any(|data| data.args[1] >> 32 == 1 << 31));
+        assert!(inputs.iter().all(|data| (data.arch, data.nr) == (1, 7)));
+        assert_eq!(d.inputs(meaning, 1, 8).unwrap().len(), 2);
     }
 
     fn test() -> impl Strategy<Value = Test> {

@@ -553,6 +553,38 @@ mod tests {
     }
 
     #[test]
+    fn list_that_is_missing_or_null_is_not_read_as_an_empty_one() {
+        for key in ["running", "loading", "soft"] {
+            let full = "engine='x'\nceiling=0\nmismatch='trap'\nrunning=[]\nloading=[]\nsoft=[]\n";
+            let (list, null) = (format!("{key}=[]\n"), format!("{key}=null\n"));
+            for text in [full.replace(&list, ""), full.replace(&list, &null)] {
+                assert_eq!(problem(text.leak()), "x.toml: not readable", "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn veto_list_that_is_missing_or_null_is_not_read_as_an_empty_one() {
+        let vetoed = |text| {
+            let file = "veto.toml";
+            let reader = Reader {
+                text: Text { file, text },
+                arch: Arch::X86_64,
+            };
+            reader.vetoed().map(|rules| rules.len())
+        };
+        let head = "[[group]]\nname='x'\nwhy='x'\n";
+        let with = |rest| format!("{head}{rest}").leak();
+        assert_eq!(vetoed("group=[]").unwrap(), 0);
+        assert_eq!(vetoed(with("calls=[]")).unwrap(), 0);
+        assert_eq!(vetoed(with("calls=['bpf', 'ptrace']")).unwrap(), 2);
+        for text in ["", "group=null", with(""), with("calls=null")] {
+            let error = vetoed(text).unwrap_err().to_string();
+            assert_eq!(error, "veto.toml: not readable", "{text}");
+        }
+    }
+
+    #[test]
     fn empty_lists_of_calls_allow_nothing() {
         let text = "engine='x'\nceiling=0\nmismatch='trap'\nrunning=[]\nloading=[]\nsoft=[]\n";
         assert_eq!(problem(text), "taken");

@@ -86,7 +86,7 @@ impl Line {
             fields.insert("because".into(), json!(because));
         }
         let reasons: Vec<String> = because.iter().map(Because::text).collect();
-        Self::new(kind, fields, format!("{text:<52}{}", reasons.join("; ")))
+        Self::new(kind, fields, format!("{text:<50}  {}", reasons.join("; ")))
     }
 
     /// What it is about: `plan`, `rule`, `landlock`, …

@@ -135,3 +135,71 @@ fn compiler_writes_no_more_than_its_memory() {
     let plan = CompilePlan::derive(&operator).unwrap();
     assert_eq!(plan.limits().file_bytes, 64 << 20);
 }
+
+#[test]
+fn granted_paths_open_just_their_calls_and_are_proved() {
+    let calls = |permissions: &str| {
+        let plan = plan(permissions);
+        let lines = lines(&plan, "rule").into_iter();
+        let running = lines.filter(|line| line["stage"] == "running" && line["action"] == "allow");
+        running
+            .map(|line| line["call"].as_str().unwrap().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let none = calls("");
+    let more = |permissions: &str| -> Vec<String> {
+        calls(permissions).difference(&none).cloned().collect()
+    };
+    let read = ["close", "fstat", "getdents64", "openat", "pread64"];
+    assert_eq!(more("filesystem = { read = [\"$REPO\"] }"), read);
+    let write = [&read[..], &["pwrite64"]].concat();
+    assert_eq!(more("filesystem = { write = [\"$DATA\"] }"), write);
+    for empty in [
+        "filesystem = false",
+        "filesystem = { read = [], write = [] }",
+        "filesystem = { read = [\"$ASSETS\"] }",
+        "filesystem = { read = [\"/etc\"] }",
+    ] {
+        assert!(more(empty).is_empty(), "{empty}");
+    }
+}
+
+#[test]
+fn granted_path_has_its_mount_its_landlock_rule_and_its_calls_with_the_line_that_asks() {
+    let plan = plan("filesystem = { read = [\"$REPO/docs\"], write = [\"$DATA/x\", \"$DATA/y\"] }");
+    let of = |kind: &str, key: &str, value: &str| {
+        let found = lines(&plan, kind)
+            .into_iter()
+            .find(|line| line[key] == value);
+        let line = found.unwrap_or_else(|| panic!("no {kind} {value}"));
+        assert_eq!(line["because"][0]["line"], 12, "{line:#}");
+        line
+    };
+    assert_eq!(of("mount", "target", "/grant/0")["source"], "$REPO/docs");
+    assert_eq!(of("mount", "target", "/data")["bytes"], 16 << 20);
+    assert_eq!(
+        of("landlock", "path", "/grant/0")["rights"],
+        serde_json::json!(["read_file", "read_dir"])
+    );
+    assert_eq!(
+        of("host_call", "name", "file_write")["scope"],
+        serde_json::json!(["$DATA"])
+    );
+    assert_eq!(plan.limits().file_bytes, 16 << 20);
+    assert!(
+        plan.landlock(2)
+            .iter()
+            .all(|rule| rule.rights & TRUNCATE == 0)
+    );
+}
+
+#[test]
+fn paths_that_are_not_there_close_their_calls_again() {
+    let before = plan("filesystem = { read = [\"$REPO/docs\"] }");
+    let more = before.running_calls();
+    let after = before.placed(vec![], vec![]).unwrap();
+    assert_eq!(after.running_calls() + 5, more);
+    assert_eq!(after.landlock(7).len(), 1);
+    // The module may still import the calls: they are answered, not refused.
+    assert!(after.imports().has(HostOp::FileRead));
+}

@@ -1,0 +1,62 @@
+//! What each example plugin may do, word for word: any change of it shows up
+//! in review. How long a proof took is the one thing that differs from run to
+//! run and is left out; `cargo insta review` takes a change over.
+
+use crate::shown::{lines, plan};
+
+/// The number in front of `unit`, wherever one stands.
+fn without_time(text: &str) -> String {
+    let unit = " µs)";
+    let Some((before, after)) = text.split_once(unit) else {
+        return text.to_owned();
+    };
+    let kept = before.trim_end_matches(|c: char| c.is_ascii_digit());
+    format!("{kept}[micros]{unit}{after}")
+}
+
+fn text(manifest: &str) -> String {
+    let lines = lines(&plan(manifest));
+    let lines: Vec<_> = lines.iter().map(|line| without_time(line.text())).collect();
+    lines.join("\n")
+}
+
+fn json(manifest: &str) -> String {
+    let lines = lines(&plan(manifest));
+    let lines = lines.iter().map(|line| {
+        let mut line = serde_json::to_value(line).unwrap();
+        if let Some(micros) = line.get_mut("micros") {
+            assert!(micros.is_u64());
+            *micros = "[micros]".into();
+        }
+        line.to_string()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+macro_rules! example {
+    ($name:literal) => {
+        include_str!(concat!(
+            "../../../sandbox-runner/plugin-sdk/examples/",
+            $name,
+            "/plugin.manifest.toml"
+        ))
+    };
+}
+
+#[test]
+fn commit_stats_may_do_this() {
+    insta::assert_snapshot!("commit-stats.text", text(example!("commit-stats")));
+    insta::assert_snapshot!("commit-stats.json", json(example!("commit-stats")));
+}
+
+#[test]
+fn commit_lint_may_do_this() {
+    insta::assert_snapshot!("commit-lint.text", text(example!("commit-lint")));
+    insta::assert_snapshot!("commit-lint.json", json(example!("commit-lint")));
+}
+
+#[test]
+fn co_change_may_do_this() {
+    insta::assert_snapshot!("co-change.text", text(example!("co-change")));
+    insta::assert_snapshot!("co-change.json", json(example!("co-change")));
+}
