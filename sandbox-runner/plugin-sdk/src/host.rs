@@ -135,6 +135,66 @@ pub fn asset_read(name: &str, offset: u64, max: u32) -> Result<Vec<u8>, Error> {
     bytes(call, imports::asset_read(name.as_bytes(), offset, max))
 }
 
+/// `filesystem`. Bytes of a granted file, such as `$REPO/docs/a.md`, from
+/// `offset` on; fewer than `max` only at its end.
+///
+/// # Errors
+/// [`Code::Denied`] outside the grant, [`Code::NotFound`], [`Code::Invalid`] for a
+/// directory, [`Code::Io`].
+pub fn file_read(path: &str, offset: u64, max: u32) -> Result<Vec<u8>, Error> {
+    let call = "file_read";
+    let status = imports::file_read(path.as_bytes(), signed(call, offset)?, max);
+    bytes(call, status)
+}
+
+/// `filesystem`. The entries of a granted directory, sorted by name.
+///
+/// # Errors
+/// As [`file_read`].
+pub fn file_list(path: &str) -> Result<Vec<Entry>, Error> {
+    let listed = bytes("file_list", imports::file_list(path.as_bytes()))?;
+    read("a list of files", &listed)
+}
+
+/// `filesystem`. Writes to a file of `$DATA`, which is empty at each start.
+///
+/// # Errors
+/// [`Code::Denied`] elsewhere, [`Code::Quota`] when `$DATA` is full.
+pub fn file_write(path: &str, offset: u64, bytes: &[u8], how: Write) -> Result<(), Error> {
+    let call = "file_write";
+    let flags = u32::from(how.create) | u32::from(how.truncate) << 1;
+    let status = imports::file_write(path.as_bytes(), signed(call, offset)?, bytes, flags);
+    checked(call, status.into()).map(|_| ())
+}
+
+/// How [`file_write`] treats the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Write {
+    /// Make it if it isn't there.
+    pub create: bool,
+    /// Drop what it held.
+    pub truncate: bool,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// `file`, `dir` or `other`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Length of a file.
+    pub bytes: u64,
+}
+
+fn signed(call: &'static str, offset: u64) -> Result<i64, Error> {
+    i64::try_from(offset).map_err(|_| Error::Host {
+        call,
+        code: Code::Invalid,
+    })
+}
+
 /// `status`, unless it is one of the ABI's errors.
 fn checked(call: &'static str, status: i64) -> Result<u64, Error> {
     match Code::of(status) {

@@ -33,6 +33,21 @@ mod wasm {
                 offset: i64,
                 max: u32,
             ) -> i64;
+            pub(super) safe fn file_read(
+                path: *const u8,
+                path_len: usize,
+                offset: i64,
+                max: u32,
+            ) -> i64;
+            pub(super) safe fn file_list(path: *const u8, path_len: usize) -> i64;
+            pub(super) safe fn file_write(
+                path: *const u8,
+                path_len: usize,
+                offset: i64,
+                ptr: *const u8,
+                len: usize,
+                flags: u32,
+            ) -> i32;
             pub(super) safe fn log(level: u32, ptr: *const u8, len: usize) -> i32;
             pub(super) safe fn config_get(key: *const u8, key_len: usize) -> i64;
             pub(super) safe fn node_get(id: *const u8, id_len: usize) -> i64;
@@ -66,6 +81,25 @@ mod wasm {
 
     pub(crate) fn asset_read(name: &[u8], offset: i64, max: u32) -> i64 {
         gm::asset_read(name.as_ptr(), name.len(), offset, max)
+    }
+
+    pub(crate) fn file_read(path: &[u8], offset: i64, max: u32) -> i64 {
+        gm::file_read(path.as_ptr(), path.len(), offset, max)
+    }
+
+    pub(crate) fn file_list(path: &[u8]) -> i64 {
+        gm::file_list(path.as_ptr(), path.len())
+    }
+
+    pub(crate) fn file_write(path: &[u8], offset: i64, bytes: &[u8], flags: u32) -> i32 {
+        gm::file_write(
+            path.as_ptr(),
+            path.len(),
+            offset,
+            bytes.as_ptr(),
+            bytes.len(),
+            flags,
+        )
     }
 
     pub(crate) fn log(level: u32, text: &[u8]) -> i32 {
@@ -131,6 +165,18 @@ mod elsewhere {
 
     pub(crate) fn asset_read(_name: &[u8], _offset: i64, _max: u32) -> i64 {
         INTERNAL.into()
+    }
+
+    pub(crate) fn file_read(_path: &[u8], _offset: i64, _max: u32) -> i64 {
+        INTERNAL.into()
+    }
+
+    pub(crate) fn file_list(_path: &[u8]) -> i64 {
+        INTERNAL.into()
+    }
+
+    pub(crate) fn file_write(_path: &[u8], _offset: i64, _bytes: &[u8], _flags: u32) -> i32 {
+        INTERNAL
     }
 
     pub(crate) fn log(_level: u32, _text: &[u8]) -> i32 {
