@@ -1,6 +1,8 @@
 //! What every verb that starts walled processes holds: a live instance and
 //! its launcher. Nothing is started here but the launcher.
 
+use std::path::Path;
+
 use gm_manifest::{Code, Refusal};
 
 use crate::config::{Config, Level};
@@ -61,8 +63,15 @@ impl Session {
         Err(Refusal::new(Code::WallLevel, detail).rule(format!("isolation.min = \"{wanted}\"")))
     }
 
-    /// Ends the launcher, and with it all that it started.
+    /// Ends the launcher, and with it all that it started. What a dead one could
+    /// not remove is removed here.
     pub fn end(self) {
-        self.launcher.stop();
+        let Self { instance, launcher } = self;
+        if launcher.is_dead() {
+            let groups = launcher.host().groups.iter();
+            groups.for_each(|group| instance::remove_group(Path::new(group)));
+        }
+        launcher.stop();
+        drop(instance);
     }
 }

@@ -199,6 +199,12 @@ impl Home {
         )
     }
 
+    /// `gm-broker` with JSON on stdout, started and left running.
+    #[must_use]
+    pub fn start(&self, words: &[&str]) -> Live {
+        Live::start(self.json("gm-broker").args(words))
+    }
+
     /// What `gm-broker policy` prints.
     ///
     /// # Panics

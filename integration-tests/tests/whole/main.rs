@@ -7,6 +7,7 @@ mod control;
 mod crash;
 #[cfg(test)]
 mod endings;
+mod endurance;
 mod files;
 #[cfg(test)]
 mod graph;

@@ -9,7 +9,7 @@ use crate::broker::{Broker, Held, WASM};
 use crate::walls::dead;
 
 pub(crate) const CHECKS: &[Check] = &[
-    ("a hundred starts leave nothing behind", hundred),
+    ("a thousand starts leave nothing behind", thousand),
     (
         "when the broker is gone, nothing of the run is left",
         broker_gone,
@@ -80,14 +80,14 @@ fn life(broker: &mut Broker) -> Duration {
     took
 }
 
-fn hundred() {
+fn thousand() {
     let (broker, instance) = Broker::with("");
     let mut broker = broker.unwrap();
     life(&mut broker);
     let (fds, before) = (launcher_fds(&broker), groups(&instance));
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let (kib, tree) = (resident(&broker), mounts());
-    let mut times: Vec<Duration> = (0..100).map(|_| life(&mut broker)).collect();
+    let mut times: Vec<Duration> = (0..1000).map(|_| life(&mut broker)).collect();
     times.sort();
     assert_eq!(launcher_fds(&broker), fds);
     assert_eq!(groups(&instance), before);
@@ -96,7 +96,7 @@ fn hundred() {
     assert!(grown < 1024, "{grown} KiB more");
     println!(
         "       start to exec: median {:?}, p90 {:?}; launcher {kib} KiB, {fds} descriptors",
-        times[50], times[90]
+        times[500], times[900]
     );
     broker.hang_up();
     assert_eq!(groups(&instance), [""; 0]);
