@@ -254,12 +254,14 @@ fn is_ours(group: &Path, marker: &str) -> bool {
         && group.file_name().is_some_and(|name| name == marker)
 }
 
-/// Kills what is left in a group and below it, and removes it. Bounded: a
-/// group that stays busy is left to the next sweep.
+/// Kills every plugin of an instance's group, and removes it. On v2 the broker
+/// itself is in a part of the group that isn't below `plugins`. Bounded: what
+/// stays busy, or isn't ours to remove, is left to the launcher's sweeper and
+/// to the next sweep.
 pub fn remove_group(group: &Path) {
     let deadline = Instant::now() + Duration::from_secs(1);
     loop {
-        kill_below(group);
+        kill_below(&group.join("plugins"));
         if remove_below(group) || Instant::now() >= deadline {
             return;
         }

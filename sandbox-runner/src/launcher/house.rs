@@ -24,6 +24,7 @@ use super::mounts::{self, Content};
 use super::orders::Accepted;
 use super::settings::Settings;
 use super::start::{Process, start};
+use super::sweeper::Sweeper;
 use super::sys;
 
 /// Limits of the trial child: it does nothing.
@@ -47,6 +48,7 @@ pub(crate) struct House {
     last_cap: u32,
     memory_bytes: u64,
     live: (PathBuf, File),
+    sweeper: Option<Sweeper>,
 }
 
 /// A child that runs, and what must be given back after it.
@@ -92,7 +94,10 @@ impl House {
             instance: planted,
             settings,
             live,
+            sweeper: None,
         };
+        // Before there is anything that it would have to clear away.
+        house.sweeper = Some(Sweeper::leave(&mut house)?);
         let child = house.trial(broker);
         let (shared, groups) = (house.slots.shared(), house.instance.complete());
         house.given = Given::of(Tried {
@@ -249,9 +254,16 @@ impl House {
     /// Gives everything back, when no child is left.
     pub(crate) fn close(mut self) {
         self.instance.remove();
-        let (path, lock) = self.live;
-        let _ = std::fs::remove_file(path);
-        drop(lock);
+        let _ = std::fs::remove_file(&self.live.0);
+        if let Some(sweeper) = self.sweeper.take() {
+            sweeper.dismiss();
+        }
+    }
+
+    /// Kills and removes whatever a killed launcher left. Uses paths only.
+    pub(crate) fn clear(&mut self) {
+        self.instance.clear();
+        let _ = std::fs::remove_file(&self.live.0);
     }
 }
 

@@ -21,6 +21,7 @@ mod orders;
 mod serve;
 mod settings;
 mod start;
+mod sweeper;
 mod sys;
 
 use std::io::Read as _;

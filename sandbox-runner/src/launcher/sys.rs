@@ -61,6 +61,11 @@ pub(crate) fn clone_for_ids() -> Result<Side, Errno> {
     clone(flag(libc::CLONE_NEWUSER), None)
 }
 
+/// A child with nothing of its own but a copy of our memory, as fork(2) makes it.
+pub(crate) fn clone_plain() -> Result<Side, Errno> {
+    clone(0, None)
+}
+
 fn clone(namespaces: u64, group: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
     let mut pidfd: RawFd = -1;
     // SAFETY: `clone_args` is plain integers; all zero is its documented
@@ -128,6 +133,17 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
             libc::CLOSE_RANGE_CLOEXEC,
         )
     };
+    checked(result).map(drop)
+}
+
+/// Closes every descriptor from `first` on (`close_range(2)`, 5.9).
+///
+/// For a child that only sleeps and ends with [`exit_now`]: values may still
+/// hold them.
+pub(crate) fn close_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: three integers. The child opens what it needs anew by path, uses
+    // no value that owned a descriptor, and drops none.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     checked(result).map(drop)
 }
 

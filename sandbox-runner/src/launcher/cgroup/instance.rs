@@ -241,6 +241,15 @@ impl Instance {
         }
     }
 
+    /// Kills every process of the instance's children, and removes all groups.
+    pub(crate) fn clear(&mut self) {
+        self.kill_all();
+        for site in &self.roots {
+            clear_plugins(&site.below("plugins").dir);
+        }
+        self.remove();
+    }
+
     /// v2: gives the controllers and the processes back to the parent. Another
     /// instance beside us keeps them (EBUSY), and then the next start sweeps.
     fn hand_back(&mut self, root: &Site, host: &Path) {
@@ -287,7 +296,7 @@ pub(crate) fn sweep(tree: &Tree, live: &Path) {
                 continue;
             };
             if dead(live, instance) {
-                sweep_one(&entry.path(), place.v2);
+                sweep_one(&entry.path());
             }
         }
     }
@@ -307,24 +316,23 @@ fn dead(live: &Path, instance: &str) -> bool {
         .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
 
-fn sweep_one(root: &Path, v2: bool) {
+fn sweep_one(root: &Path) {
     let plugins = root.join("plugins");
-    let left = std::fs::read_dir(&plugins).into_iter().flatten().flatten();
+    clear_plugins(&plugins);
+    for dir in [plugins, root.join("host"), root.to_owned()] {
+        let _ = remove(&dir);
+    }
+}
+
+/// Kills what lives in the groups of children, and removes these groups.
+fn clear_plugins(plugins: &Path) {
+    let left = std::fs::read_dir(plugins).into_iter().flatten().flatten();
     for dir in left.map(|entry| entry.path()).filter(|path| path.is_dir()) {
-        let site = Site {
-            dir,
-            path: String::new(),
-            v2,
-            controls: Vec::new(),
-        };
-        for pid in read(&site.dir, "cgroup.procs").unwrap_or_default().lines() {
+        for pid in read(&dir, "cgroup.procs").unwrap_or_default().lines() {
             if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
-        let _ = remove(&site.dir);
-    }
-    for dir in [plugins, root.join("host"), root.to_owned()] {
         let _ = remove(&dir);
     }
 }
