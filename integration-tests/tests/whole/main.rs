@@ -2,6 +2,8 @@
 //! the records. `cargo test -p gm-integration-tests endings::` runs one subject.
 
 #[cfg(test)]
+mod author;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod crash;
@@ -11,6 +13,8 @@ mod endings;
 mod graph;
 #[cfg(test)]
 mod guide;
+#[cfg(test)]
+mod ordinary;
 #[cfg(test)]
 mod peers;
 mod plugins;
@@ -22,5 +26,7 @@ mod run;
 mod source;
 #[cfg(test)]
 mod structure;
+#[cfg(test)]
+mod trust;
 #[cfg(test)]
 mod walls;
