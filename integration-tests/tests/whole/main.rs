@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod author;
 #[cfg(test)]
+mod codes;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod crash;
@@ -14,7 +16,13 @@ mod graph;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod manifest;
+#[cfg(test)]
 mod ordinary;
+#[cfg(test)]
+mod packages;
 #[cfg(test)]
 mod peers;
 mod plugins;
@@ -24,6 +32,8 @@ mod refusals;
 mod run;
 #[cfg(test)]
 mod source;
+#[cfg(test)]
+mod store;
 #[cfg(test)]
 mod structure;
 #[cfg(test)]
