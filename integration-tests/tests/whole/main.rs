@@ -29,6 +29,8 @@ mod plugins;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod repositories;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod source;
