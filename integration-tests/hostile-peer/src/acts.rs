@@ -5,8 +5,8 @@ use gm_protocol::message::{FromRunner, Last};
 use gm_protocol::plan::HostOp;
 
 use crate::peer::{
-    Peer, answer, close_assets, install_deadly_filter, install_filters, prepare,
-    report as honest, sleep_for_ever,
+    Peer, answer, close_assets, install_deadly_filter, install_filters, prepare, report as honest,
+    sleep_for_ever,
 };
 
 /// What is done in place of the report.
