@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use gm_manifest::{Code, Kind, Manifest, PluginId, Refusal};
-use gm_protocol::plan::{Asset, Hook};
+use gm_protocol::plan::{Asset, Engine, Hook};
 use mind_gpg::{TrustStore, VerifiedPlugin};
 use serde_json::{Value, json};
 
@@ -208,7 +208,8 @@ impl<'a> Preparer<'a> {
     /// it; granted paths are opened in what is `around` the run.
     ///
     /// # Errors
-    /// As [`Preparer::verified`] and [`Workshop::build`]; `policy/admission`.
+    /// As [`Preparer::verified`] and [`Workshop::build`]; `wall/engine-missing`,
+    /// `policy/admission`.
     pub fn prepare(
         &self,
         id: &PluginId,
@@ -231,7 +232,8 @@ impl<'a> Preparer<'a> {
             self.launcher.host(),
         )
         .map_err(|refusal| named(refusal, manifest))?;
-        self.admit(&walls, others)
+        self.engine_there()
+            .and_then(|()| self.admit(&walls, others))
             .map_err(|refusal| named(refusal, manifest))?;
         let identity = plugin.identity();
         let init = self.init(&plugin, &walls, &feed.facts(), feed.total());
@@ -250,6 +252,15 @@ impl<'a> Preparer<'a> {
             identity: identity.clone(),
             init,
         })
+    }
+
+    /// What is known before a process exists is a refusal.
+    fn engine_there(&self) -> Result<(), Refusal> {
+        let missing = &self.launcher.host().missing;
+        match missing.iter().find(|(engine, _)| *engine == Engine::Wasm) {
+            None => Ok(()),
+            Some((_, why)) => Err(Refusal::new(Code::WallEngineMissing, why.clone())),
+        }
     }
 
     /// The memory of all that run, this one included, must be there.

@@ -10,13 +10,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Ended, Live, command, run};
-use crate::{Package, Repository, binary, records};
+use crate::{Package, Repository, Stranger, binary, records};
 
 /// What the tests' plugins may be called.
 pub const NAMESPACE: &str = "com.test.*";
 
 /// A home, 0700, with the machine's level in its `broker.toml`. Gone when dropped.
 pub struct Home {
+    // First, so that its processes are gone before its files are.
+    user: Option<Stranger>,
     dir: TempDir,
     binaries: PathBuf,
     fingerprint: String,
@@ -29,10 +31,41 @@ impl Home {
     /// If it can't be made.
     #[must_use]
     pub fn new() -> Self {
-        let mut home = Self::without_key();
-        home.fingerprint = home.make_key("key");
-        home.trust("key", &home.fingerprint, &[NAMESPACE, "com.example.*"]);
-        home
+        Self::without_key().with_key()
+    }
+
+    /// The same for an ordinary user, one that the machine doesn't know, with a
+    /// copy of the binaries that they can reach and L3 as the least level. Needs
+    /// root.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    #[must_use]
+    pub fn of_stranger() -> Self {
+        let mut home = Self::bare();
+        home.binaries = home.beside("bin");
+        copy_binaries(&home.binaries);
+        home.user = Some(Stranger::new());
+        for path in [home.dir.path(), &home.path()] {
+            home.give(path);
+        }
+        home.write_config("[isolation]\nmin = \"L3\"\n");
+        home.with_key()
+    }
+
+    /// The ordinary user whose home it is, if it isn't the caller's.
+    ///
+    /// # Panics
+    /// If it is the caller's.
+    #[must_use]
+    pub fn stranger(&self) -> &Stranger {
+        self.user.as_ref().unwrap()
+    }
+
+    fn with_key(mut self) -> Self {
+        self.fingerprint = self.make_key("key");
+        self.trust("key", &self.fingerprint, &[NAMESPACE, "com.example.*"]);
+        self
     }
 
     /// A home that trusts nobody.
@@ -41,13 +74,20 @@ impl Home {
     /// If it can't be made.
     #[must_use]
     pub fn without_key() -> Self {
+        let home = Self::bare();
+        home.configure("");
+        home
+    }
+
+    /// One that isn't configured.
+    fn bare() -> Self {
         let home = Self {
             dir: private_directory(),
             binaries: binaries(),
             fingerprint: String::new(),
+            user: None,
         };
         private(&home.path());
-        home.configure("");
         home
     }
 
@@ -94,6 +134,17 @@ impl Home {
         let file = self.path().join("broker.toml");
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        self.give(&file);
+    }
+
+    /// Makes a file or directory the home's user's, with all below it.
+    ///
+    /// # Panics
+    /// If it can't be.
+    pub fn give(&self, path: &Path) {
+        if let Some(user) = &self.user {
+            user.own(path);
+        }
     }
 
     /// Makes a key beside the home; returns its fingerprint.
@@ -141,6 +192,7 @@ impl Home {
     /// # Panics
     /// If `gm gpg sign` fails.
     pub fn sign(&self, package: &Package) {
+        self.give(package.path());
         let key = self.secret("key");
         self.gm(&["gpg", "sign", package.text(), "--key", text(&key)])
             .expect_exit(0);
@@ -227,7 +279,24 @@ impl Home {
     /// A binary of the product on this home, for people.
     #[must_use]
     pub fn plain(&self, name: &str) -> Command {
-        let mut command = command(self.binaries.join(name), self.dir.path());
+        self.through(&[], name)
+    }
+
+    /// The same, started by a program that gets its path and arguments behind
+    /// `words`.
+    #[must_use]
+    pub fn through(&self, words: &[&str], name: &str) -> Command {
+        let binary = self.binaries.join(name);
+        let as_user = self.user.iter().flat_map(Stranger::becoming);
+        let mut line = as_user.chain(words.iter().map(|word| (*word).to_owned()));
+        let mut command = match line.next() {
+            Some(program) => {
+                let mut command = command(program, self.dir.path());
+                command.args(line).arg(binary);
+                command
+            }
+            None => command(binary, self.dir.path()),
+        };
         command.arg("--home").arg(self.path());
         command
     }
@@ -248,12 +317,7 @@ impl Default for Home {
 pub fn level() -> &'static str {
     static LEVEL: OnceLock<String> = OnceLock::new();
     LEVEL.get_or_init(|| {
-        let home = Home {
-            dir: private_directory(),
-            binaries: binaries(),
-            fingerprint: String::new(),
-        };
-        private(&home.path());
+        let home = Home::bare();
         home.write_config("[isolation]\nmin = \"L2\"\n");
         let run = home.run_events("", &[]);
         let begun = records::events(&run.records, "run_started");
@@ -262,6 +326,19 @@ pub fn level() -> &'static str {
             .unwrap_or_else(|| panic!("this machine gives no level: {run:#?}"))
             .to_owned()
     })
+}
+
+/// Copies the binaries to where anybody can reach them.
+///
+/// # Panics
+/// If they can't be copied.
+pub fn copy_binaries(to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    std::fs::set_permissions(to, PermissionsExt::from_mode(0o755)).unwrap();
+    for entry in std::fs::read_dir(binaries()).unwrap() {
+        let from = entry.unwrap().path();
+        std::fs::copy(&from, to.join(from.file_name().unwrap())).unwrap();
+    }
 }
 
 /// Where scripts/set-up leaves the binaries.

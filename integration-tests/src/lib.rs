@@ -21,11 +21,13 @@ pub mod process;
 pub mod records;
 pub mod repository;
 pub mod skip;
+pub mod stranger;
 
 pub use home::Home;
 pub use package::Package;
 pub use process::{Ended, Live};
 pub use repository::Repository;
+pub use stranger::Stranger;
 
 use std::path::{Path, PathBuf};
 

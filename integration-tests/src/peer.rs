@@ -17,22 +17,35 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 #[must_use]
 pub fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| {
-        let directory = project().join("target/hostile-peer/bin");
-        std::fs::create_dir_all(&directory).unwrap();
-        let product = [
-            "gm",
-            "gm-broker",
-            "gm-launcher",
-            "gm-compile-wasm",
-            "warm.artifact",
-        ];
-        for name in product {
-            put(&binary(name), &directory.join(name));
-        }
-        put(&build(), &directory.join("gm-run-wasm"));
-        directory
-    })
+    DIRECTORY.get_or_init(|| with_peer_as("gm-run-wasm", "bin"))
+}
+
+/// The same, where `gm-compile-wasm` is the hostile peer.
+///
+/// # Panics
+/// If it can't be made.
+#[must_use]
+pub fn as_compiler() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| with_peer_as("gm-compile-wasm", "compiler"))
+}
+
+fn with_peer_as(engine: &str, directory: &str) -> PathBuf {
+    let directory = project().join("target/hostile-peer").join(directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    let product = [
+        "gm",
+        "gm-broker",
+        "gm-launcher",
+        "gm-run-wasm",
+        "gm-compile-wasm",
+        "warm.artifact",
+    ];
+    for name in product.into_iter().filter(|name| *name != engine) {
+        put(&binary(name), &directory.join(name));
+    }
+    put(&build(), &directory.join(engine));
+    directory
 }
 
 /// By rename: one that runs is replaced, not written to.

@@ -124,7 +124,7 @@ codes! {
     StoreCorrupt "store/corrupt" "restore the file from a copy, or remove it and add its contents again"
     StoreLocked "store/locked" "wait for the other process, then try again"
 
-    WallLevel "wall/level" "see gm-broker --help for what each level needs, or lower isolation.min in broker.toml knowingly"
+    WallLevel "wall/level" "give the broker what the message names, or lower isolation.min in broker.toml knowingly"
     WallEngineMissing "wall/engine-missing" "install all binaries in one directory, owned by root or you, writable by nobody else"
     WallKindUnsupported "wall/kind-unsupported" "use a build that has an engine for this kind"
     WallUserNs "wall/user-ns" "allow user namespaces on this machine"

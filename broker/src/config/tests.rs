@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use gm_manifest::{Bytes, HostPermission, Network};
 
 use super::*;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 /// Every key with its default, as the documentation shows them.
 const DEFAULTS: &str = r#"
@@ -227,4 +229,25 @@ fn a_file_that_others_may_write_is_no_configuration() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
     let refusal = crate::home::open(temp.path()).map(|_| ()).unwrap_err();
     assert_eq!((refusal.code, refusal.exit()), (Code::ConfigBadValue, 2));
+}
+
+proptest! {
+    #[test]
+    fn a_spoiled_configuration_is_read_or_refused_with_a_code_of_its_class(
+        at in any::<Index>(),
+        gone in 0usize..12,
+        word in prop_oneof![
+            select(vec!["\"", "'", "[", "]", "{", "}", "=", ".", "#", "\n", "-1", "0", "99999999999999999999", "[grants]\n", "true"])
+                .prop_map(str::to_owned),
+            "\\PC{0,12}",
+        ],
+    ) {
+        let mut text = DEFAULTS.to_owned();
+        let start = at.index(text.len());
+        text.replace_range(start..(start + gone).min(text.len()), &word);
+        if let Err(refusal) = parse(&text) {
+            prop_assert_eq!(refusal.code.class(), "config");
+            prop_assert!(!refusal.detail.is_empty());
+        }
+    }
 }

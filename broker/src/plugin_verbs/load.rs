@@ -79,7 +79,9 @@ fn compile(
     // Before the launcher is asked for: a kind without an engine needs none.
     gm_policy::Plan::derive(plugin.manifest(), &config.operator())?;
     let session = Session::begin(home, config)?;
-    let built = Workshop::open(home, config, session.launcher())
+    let built = session
+        .level(config, None)
+        .and_then(|_| Workshop::open(home, config, session.launcher()))
         .and_then(|workshop| workshop.build(plugin));
     session.end();
     let built = built?;

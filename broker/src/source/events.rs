@@ -259,4 +259,27 @@ mod tests {
             .unwrap();
         assert_eq!(refusal.code, Code::SourceBadEvent);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_makes_the_reader_panic_or_go_on_after_a_bad_one(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+            cut in 0usize..56,
+        ) {
+            let good = "{\"hook\":\"on_commit_analyzed\",\"data\":{\"a\":[1,\"\\u0000\"]}}\n";
+            let mut file = tempfile::tempfile().unwrap();
+            for part in [good.as_bytes(), &good.as_bytes()[..cut], &bytes] {
+                std::io::Write::write_all(&mut file, part).unwrap();
+            }
+            std::io::Seek::rewind(&mut file).unwrap();
+            let seen: Vec<_> = Events::new(file, 64).collect();
+            proptest::prop_assert!(seen[0].is_ok());
+            let bad = seen.iter().position(Result::is_err);
+            proptest::prop_assert!(bad.is_none_or(|at| at + 1 == seen.len()));
+            for event in seen.into_iter().flatten() {
+                let object = event.data.as_bytes()[0] == b'{';
+                proptest::prop_assert!(object && event.data.len() <= 64);
+            }
+        }
+    }
 }

@@ -5,7 +5,8 @@ use gm_protocol::message::{FromRunner, Last};
 use gm_protocol::plan::HostOp;
 
 use crate::peer::{
-    Peer, answer, close_assets, install_filters, prepare, report as honest, sleep_for_ever,
+    Peer, answer, close_assets, install_deadly_filter, install_filters, prepare, report as honest,
+    sleep_for_ever,
 };
 
 /// What is done in place of the report.
@@ -118,6 +119,8 @@ pub fn at_call(act: &str, peer: &mut Peer, call: u32, more: bool) -> Option<()> 
         "last-in-the-row" => peer.send(&FromRunner::Last(Last::Panic)),
         "half-closed" => peer.shut_down_writing().and_then(|()| sleep_for_ever()),
         "drips" => drips(peer),
+        "multiplies" => multiply(),
+        "forbidden-call" => forbidden_call(),
         _ => Some(()),
     }
 }
@@ -217,6 +220,19 @@ fn descriptors(peer: &mut Peer) -> Option<()> {
         peer.raw_with_descriptors(&frame)?;
         let _ = peer.recv()?;
     }
+    Some(())
+}
+
+/// Asks for one task more than a plugin may have, and dies of the answer.
+fn multiply() -> Option<()> {
+    let second = std::thread::Builder::new().spawn(|| ());
+    second.ok().map(|_| ())
+}
+
+/// Asks for what a filter answers with death.
+fn forbidden_call() -> Option<()> {
+    install_deadly_filter()?;
+    let _ = rustix::net::shutdown(std::io::stdin(), rustix::net::Shutdown::Write);
     Some(())
 }
 

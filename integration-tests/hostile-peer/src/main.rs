@@ -1,6 +1,7 @@
 //! Stands where `gm-run-wasm` should stand. It honestly answers each call with
 //! `{"honest":true}`, unless the package's first file is named `act.NAME`: then
-//! it does NAME, once, against the broker.
+//! it does NAME, once, against the broker. In the place of `gm-compile-wasm` it
+//! does what the module's bytes name, and never compiles.
 //!
 //! It puts up no wall of its own but filters that allow everything, so that it
 //! can do what no engine could.
@@ -28,10 +29,10 @@ fn live() -> Option<()> {
     let ToRunner::Setup(setup) = peer.recv()? else {
         return None;
     };
-    let Role::Wasm(task) = setup.role else {
-        return None;
+    let named = match setup.role {
+        Role::Wasm(task) => task.assets.first().map(|file| file.path.clone()),
+        Role::Compile(_) => peer::module(),
     };
-    let named = task.assets.first().map(|file| file.path.clone());
     let act = named.as_deref().and_then(|name| name.strip_prefix("act."));
     let act = act.unwrap_or("none");
     acts::before_report(act, &mut peer)?;

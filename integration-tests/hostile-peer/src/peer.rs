@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gm_protocol::link::{HEADER, MAGIC, MAX_FRAME, encode_frame, open_frame};
 use gm_protocol::message::{FromRunner, Report, ToRunner};
-use gm_protocol::plan::{FD_ASSETS, FD_LINK, INNER_ID};
+use gm_protocol::plan::{FD_ASSETS, FD_LINK, FD_MODULE, INNER_ID};
 use gm_protocol::{PROTOCOL, wire};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
@@ -147,6 +147,23 @@ impl Peer {
     }
 }
 
+/// The module that is to be compiled, as text.
+pub fn module() -> Option<String> {
+    #[expect(
+        unsafe_code,
+        reason = "nothing else gives an inherited descriptor an owner"
+    )]
+    // SAFETY: the launcher hands the module over as this number, and nothing
+    // else in this process uses it.
+    let module = unsafe { File::from_raw_fd(FD_MODULE) };
+    let mut text = vec![0; 64];
+    let len = std::os::unix::fs::FileExt::read_at(&module, &mut text, 0).ok()?;
+    // Open to the end, as an honest compiler has it.
+    std::mem::forget(module);
+    text.truncate(len);
+    String::from_utf8(text).ok()
+}
+
 /// An honest answer.
 pub fn answer(call: u32, reply: &[u8]) -> FromRunner {
     FromRunner::Done {
@@ -187,6 +204,18 @@ pub fn install_filters(count: u32) -> Option<()> {
         seccompiler::apply_filter(&[ALLOW]).ok()?;
     }
     Some(())
+}
+
+/// Installs a filter that kills at `shutdown(2)` (48 on x86-64), which nobody needs.
+pub fn install_deadly_filter() -> Option<()> {
+    let op = |code, jt, jf, k| seccompiler::sock_filter { code, jt, jf, k };
+    let program = [
+        op(0x20, 0, 0, 0),           // load the call's number
+        op(0x15, 0, 1, 48),          // is it this one?
+        op(0x06, 0, 0, 0x8000_0000), // SECCOMP_RET_KILL_PROCESS
+        op(0x06, 0, 0, 0x7fff_0000), // SECCOMP_RET_ALLOW
+    ];
+    seccompiler::apply_filter(&program).ok()
 }
 
 /// Makes the process as an honest one is before its report.

@@ -2,6 +2,10 @@
 //! the records. `cargo test -p gm-integration-tests endings::` runs one subject.
 
 #[cfg(test)]
+mod author;
+#[cfg(test)]
+mod codes;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod crash;
@@ -14,15 +18,30 @@ mod graph;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod manifest;
+#[cfg(test)]
+mod ordinary;
+#[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod peers;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod repositories;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
 mod source;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod structure;
+#[cfg(test)]
+mod trust;
 #[cfg(test)]
 mod walls;

@@ -203,6 +203,22 @@ fn a_host_call_without_its_permission_is_denied_or_ends_the_plugin() {
 }
 
 #[test]
+fn one_task_too_many_and_a_forbidden_call_are_named() {
+    let home = home();
+    let seen = perform(&home, "multiplies");
+    let ended = seen.expect("multiplies", &["too_many_processes"]);
+    assert_eq!(ended["layer"], "cgroup");
+    seen.run.expect_exit(20);
+
+    let seen = perform(&home, "forbidden-call");
+    let ended = seen.expect("forbidden-call", &["forbidden_syscall"]);
+    assert_eq!(ended["layer"], "seccomp");
+    // It said no last word, so nobody knows which call it was.
+    assert!(ended["seccomp"]["nr"].is_null(), "{ended:#}");
+    seen.run.expect_exit(20);
+}
+
+#[test]
 fn what_comes_after_the_last_words_is_not_read() {
     let home = home();
     for act in [

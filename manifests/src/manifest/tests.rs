@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::{GrantRoot, HostPermission, Network};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 const HELLO: &str = "[identity]
 plugin_id = \"com.example.hello\"
@@ -408,4 +410,99 @@ fn a_second_signature_line_in_a_text_or_comment_is_not_the_signature() {
     );
     let manifest = Manifest::parse(text.as_bytes()).unwrap();
     assert_eq!(manifest.signature(), Some("AAAA"));
+}
+
+/// A manifest with every table and most keys.
+fn whole() -> String {
+    asking(
+        "filesystem = { read = [\"$REPO/src\"], write = [\"$DATA\"] }\n\
+         network = { hosts = [\"api.example.com:443\"] }\n\
+         memory_limit = \"32mb\"\ntime_limit = \"2s\"\ncpu_limit = \"50%\"\n\
+         storage = \"1mb\"\nhost_api = [\"log:write\"]\nconfig = [\"lint.*\"]",
+    )
+}
+
+/// What a hostile author would try: the marks of TOML, and what breaks lines.
+fn words() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "\"",
+        "'",
+        "\"\"\"",
+        "[",
+        "]",
+        "[[",
+        "{",
+        "}",
+        "=",
+        ".",
+        ",",
+        "#",
+        "\n",
+        "\r",
+        "\0",
+        "\t",
+        "\\u0000",
+        "\u{feff}",
+        "\u{202e}",
+        "[identity]\n",
+        "[plugin]\n",
+        "signature = \"\"\n",
+        "99999999999999999999",
+        "-1",
+        "1e999",
+        "nan",
+        "1979-05-27",
+        "true",
+        "../",
+        "$REPO",
+        "\u{1d7d8}",
+    ])
+}
+
+/// A refusal of the manifest's class whose line, if it names one, is there.
+fn decent(bytes: &[u8]) {
+    let Err(refusal) = Manifest::parse(bytes) else {
+        return;
+    };
+    assert_eq!(refusal.code.class(), "manifest", "{refusal}");
+    assert!(!refusal.detail.is_empty(), "{refusal}");
+    let lines = 1 + bytes.iter().filter(|byte| **byte == b'\n').count();
+    let line = usize::try_from(refusal.manifest_line.unwrap_or(1)).unwrap();
+    assert!((1..=lines).contains(&line), "{refusal} of {lines} lines");
+}
+
+proptest! {
+    #[test]
+    fn a_spoiled_manifest_is_read_or_refused_with_a_code_of_its_class(
+        edits in prop::collection::vec((any::<Index>(), words(), 0usize..12), 1..5),
+    ) {
+        let mut text = whole();
+        for (at, word, gone) in edits {
+            let start = at.index(text.len());
+            let start = (start..).find(|at| text.is_char_boundary(*at)).unwrap();
+            let end = (start + gone..).find(|at| *at >= text.len() || text.is_char_boundary(*at));
+            text.replace_range(start..end.unwrap().min(text.len()), word);
+        }
+        decent(text.as_bytes());
+    }
+
+    #[test]
+    fn any_value_of_any_key_is_read_or_refused_with_a_code_of_its_class(
+        line in 0usize..24, value in "[ -~\u{80}-\u{10ffff}]{0,60}",
+    ) {
+        let text = whole();
+        let lines = text.lines().enumerate().map(|(number, old)| {
+            match old.split_once(" = ") {
+                Some((key, _)) if number == line => format!("{key} = {value}\n{key}2 = \"{value}\"\n"),
+                _ => format!("{old}\n"),
+            }
+        });
+        decent(lines.collect::<String>().as_bytes());
+    }
+
+    #[test]
+    fn random_bytes_are_no_manifest(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        decent(&bytes);
+        decent(&[whole().as_bytes(), &bytes].concat());
+    }
 }

@@ -166,7 +166,12 @@ impl House {
             ));
         }
         let own_uid = !self.slots.shared();
-        let bounds = order.bounds(own_uid);
+        let mut bounds = order.bounds(own_uid);
+        if self.instance.complete() {
+            // One more than the group allows: the kernel asks this limit first, and
+            // only the group counts what it refused.
+            bounds.processes = bounds.processes.map(|most| most.saturating_add(1));
+        }
         let ids = self.slots.take()?;
         let (number, mut group) = self
             .instance

@@ -1,7 +1,7 @@
 //! Which level this machine gives, judged from what was tried, never from a
 //! version number or a setting.
 
-use gm_protocol::orders::Fault;
+use gm_protocol::orders::{Fault, FaultKind};
 use gm_protocol::plan::{Control, Level};
 
 use super::fault::breach;
@@ -44,7 +44,10 @@ impl Given {
         }
         if let Err(fault) = &tried.child {
             gaps.push(format!("L3: a walled child can't be made here: {fault}"));
-            lacking = Some(Control::UserNs);
+            lacking = Some(match fault.kind {
+                FaultKind::Wall(control) => control,
+                _ => Control::UserNs,
+            });
         }
         let level = match (&tried.child, lacking) {
             (Err(_), _) => Level::L2,
@@ -119,12 +122,14 @@ mod tests {
 
     #[test]
     fn nothing_starts_without_namespaces_whatever_the_minimum() {
-        let fault = breach(Control::UserNs, "clone3", "EPERM");
-        let given = Given::of(Tried {
-            child: Err(fault),
-            ..tried()
-        });
-        assert_eq!(given.level, Level::L2);
-        assert!(given.enough(Level::L2).is_err());
+        for control in [Control::UserNs, Control::Uid] {
+            let given = Given::of(Tried {
+                child: Err(breach(control, "clone3", "EPERM")),
+                ..tried()
+            });
+            assert_eq!(given.level, Level::L2);
+            let fault = given.enough(Level::L2).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Wall(control));
+        }
     }
 }

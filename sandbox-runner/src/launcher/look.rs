@@ -1,21 +1,25 @@
 //! Reads a child back from outside, in the host's /proc and its group's files.
 //!
 //! Nothing read here can be forged by the child. A breach of what the launcher
-//! itself put up kills the child; the broker compares the rest with its plan.
+//! itself put up, or what can't be read, kills the child; the broker compares the
+//! rest with its plan.
 
 use std::collections::HashMap;
-use std::os::fd::BorrowedFd;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use gm_protocol::orders::{Fault, Looked, Namespaces, SeenFd, SeenMount};
 use gm_protocol::plan::{Control, DATA_PATH, FD_LINK, GRANT_PATH, INNER_ID};
-use rustix::fs::{CWD, FileType, Stat, fstat, stat};
-use rustix::process::Pid;
+use rustix::fs::{CWD, FileType, Stat, fstat, readlinkat, stat};
+use rustix::io::Errno;
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::cgroup::Group;
-use super::fault::{breach, gone};
+use super::fault::{breach, errno, wall};
 use super::ids::Ids;
 use super::limits::{Bounds, parse};
+use super::start::Process;
 
 /// `/dev/null` is character device 1:3 on every Linux (devices.txt).
 const NULL: (u32, u32) = (1, 3);
@@ -45,8 +49,7 @@ impl Expected {
         mounted: (usize, bool),
     ) -> Result<Self, Fault> {
         let noted = fds.iter().map(|(number, fd)| {
-            let seen =
-                fstat(fd).map_err(|e| super::fault::wall(Control::Descriptors, "fstat", e))?;
+            let seen = fstat(fd).map_err(|e| wall(Control::Descriptors, "fstat", e))?;
             Ok((number.unsigned_abs(), (seen.st_dev, seen.st_ino)))
         });
         Ok(Self {
@@ -83,21 +86,21 @@ impl Host {
     }
 }
 
-/// Reads the child `pid` back. The caller makes sure afterwards that it still
-/// lives, so that the number still meant it.
+/// Reads the child `process` back. The caller makes sure afterwards that it still
+/// lives, so that its number still meant it.
 pub(crate) fn look(
-    pid: Pid,
+    process: &Process,
     ids: &Ids,
     group: &Group,
     expected: &Expected,
     host: &Host,
 ) -> Result<Looked, Fault> {
-    let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let proc = PathBuf::from(format!("/proc/{}", process.pid.as_raw_nonzero()));
     let status = text(&proc, "status")?;
     let limits = text(&proc, "limits")?;
     let cgroup = text(&proc, "cgroup")?;
     let now = group.limits_now();
-    let (fds, stray) = descriptors(&proc, expected)?;
+    let (fds, stray) = descriptors(open(process, &proc, &status)?, expected);
     let looked = Looked {
         uids: numbers(&status, "Uid:")?,
         gids: numbers(&status, "Gid:")?,
@@ -223,11 +226,27 @@ fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(
 }
 
 fn text(proc: &Path, name: &str) -> Result<String, Fault> {
-    std::fs::read_to_string(proc.join(name)).map_err(|e| unreadable(name, &e.to_string()))
+    let read = std::fs::read_to_string(proc.join(name));
+    read.map_err(|e| unreadable(wall_of(name), name, errno(&e)))
 }
 
-fn unreadable(name: &str, detail: &str) -> Fault {
-    gone(&format!("look: {name}"), detail)
+/// The wall that can't be shown to be there without this file of /proc/PID.
+fn wall_of(name: &str) -> Control {
+    match name {
+        "mountinfo" => Control::Mounts,
+        "uid_map" => Control::Uid,
+        "cgroup" => Control::CgroupMemory,
+        "limits" => Control::Descriptors,
+        _ => Control::Caps,
+    }
+}
+
+fn unreadable(control: Control, name: &str, errno: Errno) -> Fault {
+    wall(control, format!("look: {name}"), errno)
+}
+
+fn odd(control: Control, name: &str, detail: &str) -> Fault {
+    breach(control, &format!("look: {name}"), detail)
 }
 
 /// The value of a line `NAME value` of /proc/PID/status.
@@ -240,7 +259,7 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 
 fn number(status: &str, name: &str) -> Result<u32, Fault> {
     let value = field(status, name).and_then(|value| value.parse().ok());
-    value.ok_or_else(|| unreadable(name, "no number"))
+    value.ok_or_else(|| odd(Control::Seccomp, name, "no number"))
 }
 
 fn list(status: &str, name: &str) -> Vec<u32> {
@@ -251,7 +270,7 @@ fn list(status: &str, name: &str) -> Vec<u32> {
 fn numbers(status: &str, name: &str) -> Result<[u32; 4], Fault> {
     list(status, name)
         .try_into()
-        .map_err(|_| unreadable(name, "not four numbers"))
+        .map_err(|_| odd(Control::Uid, name, "not four numbers"))
 }
 
 /// Union of inheritable, permitted, effective, bounding and ambient set.
@@ -260,51 +279,96 @@ fn capabilities(status: &str) -> Result<u64, Fault> {
         .iter()
         .try_fold(0, |all, name| {
             let set = field(status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-            Ok(all | set.ok_or_else(|| unreadable(name, "no set"))?)
+            Ok(all | set.ok_or_else(|| odd(Control::Caps, name, "no set"))?)
         })
 }
 
 fn namespaces(proc: &Path) -> Result<Namespaces, Fault> {
-    let inode = |name: &str| {
-        let seen =
-            stat(proc.join("ns").join(name)).map_err(|e| unreadable(name, &e.to_string()))?;
+    let inode = |control, name: &str| {
+        let seen = stat(proc.join("ns").join(name)).map_err(|e| unreadable(control, name, e))?;
         Ok::<u64, Fault>(seen.st_ino)
     };
     Ok(Namespaces {
-        user: inode("user")?,
-        mnt: inode("mnt")?,
-        pid: inode("pid")?,
-        net: inode("net")?,
-        ipc: inode("ipc")?,
-        uts: inode("uts")?,
+        user: inode(Control::UserNs, "user")?,
+        mnt: inode(Control::MountNs, "mnt")?,
+        pid: inode(Control::PidNs, "pid")?,
+        net: inode(Control::NetNs, "net")?,
+        ipc: inode(Control::IpcNs, "ipc")?,
+        uts: inode(Control::UtsNs, "uts")?,
     })
 }
 
-/// Every open descriptor, and the first that the child can't have from us.
-fn descriptors(proc: &Path, expected: &Expected) -> Result<(Vec<SeenFd>, Option<String>), Fault> {
-    let dir = proc.join("fd");
-    let entries = std::fs::read_dir(&dir).map_err(|e| unreadable("fd", &e.to_string()))?;
+/// An open descriptor of a child.
+struct Open {
+    fd: u32,
+    is: Stat,
+    link: String,
+}
+
+/// Every open descriptor. An ordinary user may not list those of a process that
+/// can't be dumped, which a walled one is: its /proc/PID/fd belongs to root. As
+/// owner of the child's user namespace the launcher may take copies instead
+/// (ptrace(2), "ptrace access mode checking").
+fn open(process: &Process, proc: &Path, status: &str) -> Result<Vec<Open>, Fault> {
+    match std::fs::read_dir(proc.join("fd")) {
+        Ok(entries) => Ok(listed(proc, entries)),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => copied(process, status),
+        Err(e) => Err(unreadable(Control::Descriptors, "fd", errno(&e))),
+    }
+}
+
+fn listed(proc: &Path, entries: std::fs::ReadDir) -> Vec<Open> {
     let numbers = entries
         .flatten()
         .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
     let mut numbers: Vec<u32> = numbers.collect();
     numbers.sort_unstable();
+    let seen = numbers.into_iter().filter_map(|fd| {
+        let path = proc.join("fd").join(fd.to_string());
+        // Closed since it was listed: not open.
+        let (is, link) = stat(&path).ok().zip(link(&path))?;
+        Some(Open { fd, is, link })
+    });
+    seen.collect()
+}
+
+/// `FDSize` is the size of the kernel's table: no descriptor lies beyond it.
+fn copied(process: &Process, status: &str) -> Result<Vec<Open>, Fault> {
+    let refused = |e| unreadable(Control::Descriptors, "fd", e);
+    let size = number(status, "FDSize:")?;
+    let mut seen = Vec::new();
+    for fd in 0..size {
+        let number = i32::try_from(fd).map_err(|_| refused(Errno::OVERFLOW))?;
+        let copy = match pidfd_getfd(&process.pidfd, number, PidfdGetfdFlags::empty()) {
+            Ok(copy) => copy,
+            Err(Errno::BADF) => continue,
+            Err(e) => return Err(refused(e)),
+        };
+        let is = fstat(&copy).map_err(refused)?;
+        let own = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        let link = link(Path::new(&own)).ok_or(refused(Errno::IO))?;
+        seen.push(Open { fd, is, link });
+    }
+    Ok(seen)
+}
+
+fn link(path: &Path) -> Option<String> {
+    let link = readlinkat(CWD, path, Vec::new()).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}
+
+/// What is open as people read it, and the first that the child can't have from us.
+fn descriptors(open: Vec<Open>, expected: &Expected) -> (Vec<SeenFd>, Option<String>) {
     let mut fds = Vec::new();
     let mut stray = None;
-    for fd in numbers {
-        let path = dir.join(fd.to_string());
-        // Closed since it was listed: not open.
-        let (Ok(seen), Ok(link)) = (stat(&path), rustix::fs::readlinkat(CWD, &path, Vec::new()))
-        else {
-            continue;
-        };
+    for Open { fd, is, link } in open {
         // The host's /dev is detached in the child, so the link says "/null".
-        let target = if is_null(&seen) {
+        let target = if is_null(&is) {
             "/dev/null".into()
         } else {
-            link.to_string_lossy().into_owned()
+            link
         };
-        if !allowed(fd, &seen, expected) {
+        if !allowed(fd, &is, expected) {
             stray.get_or_insert(format!("{fd} -> {target}"));
         }
         fds.push(SeenFd { fd, target });
@@ -312,7 +376,7 @@ fn descriptors(proc: &Path, expected: &Expected) -> Result<(Vec<SeenFd>, Option<
     if !fds.iter().any(|seen| seen.fd == FD_LINK.unsigned_abs()) {
         stray.get_or_insert("no link".into());
     }
-    Ok((fds, stray))
+    (fds, stray)
 }
 
 /// 0–2 are /dev/null; any other is the very object that came with the order.

@@ -21,6 +21,8 @@ use super::orders::Accepted;
 const MOST_CHILDREN: usize = 1024;
 /// The most that all children together may take to die at the end.
 const END: Duration = Duration::from_millis(800);
+/// How long a process that can't be read may take to turn out to be dying.
+const DYING: Duration = Duration::from_millis(100);
 
 /// The launcher at work.
 pub(crate) struct Launcher {
@@ -161,14 +163,19 @@ impl Launcher {
         let host = &self.house.host;
         let child = self.running.get_mut(&child).ok_or_else(unknown)?;
         let looked = look(
-            child.process.pid,
+            &child.process,
             &child.ids,
             &child.group,
             &child.expected,
             host,
         );
-        // Only a process that still lives was the one that was read.
-        if let Some(status) = child.process.status() {
+        // Only a process that still lives was the one that was read; and one that
+        // is dying can't be read any more before it is dead.
+        let dead = match &looked {
+            Err(fault) if fault.errno != 0 => child.process.reap(Instant::now() + DYING),
+            _ => child.process.status(),
+        };
+        if let Some(status) = dead {
             return Err(gone("look", format!("dead: {status:?}")));
         }
         let looked = looked.and_then(|seen| enough_filters(stage, seen));

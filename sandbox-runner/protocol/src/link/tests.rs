@@ -223,3 +223,153 @@ proptest::proptest! {
         let _ = link.recv(soon());
     }
 }
+
+/// One good frame of each kind, with documents of every size that matters.
+fn good_frames() -> Vec<Vec<u8>> {
+    let report = crate::message::Report {
+        protocol: crate::PROTOCOL,
+        uids: [1000; 3],
+        gids: [1000; 3],
+        caps: 0,
+        no_new_privs: true,
+        dumpable: false,
+        landlock_abi: 7,
+        root_refused: true,
+        soft_refused: true,
+        fds: 0b1111,
+    };
+    let host = |len| FromRunner::Host {
+        id: 0,
+        op: crate::plan::HostOp::NodePut,
+        level: 0,
+        first: 4,
+        more: false,
+        bytes: vec![b'x'; len],
+    };
+    let done = |len| FromRunner::Done {
+        call: 1,
+        status: 0,
+        has: true,
+        more: false,
+        bytes: vec![b'{'; len],
+    };
+    let refused = FromRunner::Refused(crate::message::ModuleFault {
+        kind: crate::message::ModuleFaultKind::ImportUnknown,
+        name: "env".into(),
+        detail: "abort".into(),
+    });
+    let part = FromRunner::Part {
+        index: 1,
+        last: true,
+        bytes: vec![0; 100],
+    };
+    let last = FromRunner::Last(Last::Forbidden {
+        nr: 41,
+        args: [1; 6],
+    });
+    let all = [
+        FromRunner::Report(report),
+        LOADED,
+        FromRunner::Compiled { len: 7 },
+        refused,
+        host(5),
+        host(300),
+        done(0),
+        done(1000),
+        part,
+        last,
+    ];
+    let frames = all.iter().map(|message| {
+        let mut frame = vec![0; MAX_FRAME];
+        let used = encode_frame(message, 0, &mut frame).unwrap();
+        frame.truncate(used);
+        frame
+    });
+    frames.collect()
+}
+
+/// What a decoded message holds in bytes that its peer chose.
+fn held(message: &FromRunner) -> usize {
+    match message {
+        FromRunner::Host { bytes, .. }
+        | FromRunner::Part { bytes, .. }
+        | FromRunner::Done { bytes, .. } => bytes.capacity(),
+        FromRunner::Refused(fault) => fault.name.capacity() + fault.detail.capacity(),
+        _ => 0,
+    }
+}
+
+/// Opens and decodes as the broker does; what comes of it is never larger than
+/// what was sent.
+fn open_hostile(frame: &[u8]) {
+    let Ok((_, body)) = open_frame(frame) else {
+        return;
+    };
+    if let Ok(message) = wire::decode::<FromRunner>(body) {
+        assert!(
+            held(&message) <= body.len(),
+            "{} bytes of {}",
+            held(&message),
+            body.len()
+        );
+    }
+    let _ = wire::decode::<ToRunner>(body);
+}
+
+#[test]
+fn a_million_spoiled_frames_are_opened_in_bounded_time_and_memory() {
+    let frames = good_frames();
+    let begun = Instant::now();
+    // xorshift64: the same frames in each run.
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let rounds = if cfg!(debug_assertions) {
+        10_000
+    } else {
+        1_000_000
+    };
+    for _ in 0..rounds {
+        let mut frame = frames[random(frames.len())].clone();
+        for _ in 0..=random(4) {
+            // Bodies more often than headers: a wrong header ends it at once.
+            let at = if random(8) == 0 {
+                random(frame.len())
+            } else {
+                HEADER + random(frame.len() - HEADER)
+            };
+            frame[at] = [0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfd, 0xfe, 0xff][random(9)];
+        }
+        if random(4) == 0 {
+            frame.truncate(HEADER + random(frame.len() - HEADER));
+            let len = u32::try_from(frame.len() - HEADER).unwrap();
+            frame[4..8].copy_from_slice(&len.to_le_bytes());
+        }
+        open_hostile(&frame);
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_bytes_up_to_a_frame_make_the_decoder_panic_or_grow(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..=MAX_FRAME)) {
+        open_hostile(&bytes);
+        let mut frame = bytes;
+        frame.resize(frame.len().max(HEADER), 0);
+        let len = u32::try_from(frame.len() - HEADER).unwrap();
+        for (at, word) in [MAGIC, len, 0, 0].into_iter().enumerate() {
+            frame[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        open_hostile(&frame);
+    }
+}
