@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -22,7 +22,10 @@ impl Peer {
     pub(crate) fn start(mut command: Command) -> (Self, OwnedFd) {
         let (ours, theirs) = gm_protocol::link::pair().unwrap();
         let output = theirs.try_clone().unwrap();
-        let child = command.stdin(theirs).stdout(output).stderr(Stdio::inherit());
+        let child = command
+            .stdin(theirs)
+            .stdout(output)
+            .stderr(Stdio::inherit());
         (Self(child.spawn().unwrap()), ours)
     }
 }
@@ -72,13 +75,51 @@ pub(crate) fn start_to_answer(command: Command) -> f64 {
     crate::samples::micros(begun)
 }
 
-/// The start of the static echo below bubblewrap; `None` where it isn't installed.
-pub(crate) fn bubblewrap(echo: &Path) -> Option<Command> {
+/// The static echo below bubblewrap; `None` where it isn't installed.
+fn bubblewrap(echo: &Path) -> Option<Command> {
     let program = bubblewrap_program()?;
     let mut bwrap = command(program, Path::new("/"));
     bwrap.args(["--unshare-all", "--die-with-parent", "--ro-bind"]);
     bwrap.arg(echo).args(["/echo", "/echo"]);
     Some(bwrap)
+}
+
+/// Starts the static echo below bubblewrap for a process that has given up the
+/// privileges which that needs. Make it before they are given up.
+pub(crate) struct Starter {
+    socket: File,
+    _peer: Peer,
+}
+
+impl Starter {
+    /// `None` where bubblewrap isn't installed.
+    pub(crate) fn new(echo: &Path) -> Option<Self> {
+        bubblewrap_program()?;
+        let mut own = command(std::env::current_exe().unwrap(), Path::new("/"));
+        own.arg("starter").arg(echo);
+        let (peer, socket) = Peer::start(own);
+        Some(Self {
+            socket: File::from(socket),
+            _peer: peer,
+        })
+    }
+
+    /// [`start_to_answer`], there.
+    pub(crate) fn start_to_answer(&mut self) -> f64 {
+        self.socket.write_all(&[1]).unwrap();
+        let mut micros = [0; 8];
+        self.socket.read_exact(&mut micros).unwrap();
+        f64::from_le_bytes(micros)
+    }
+}
+
+/// The starter's own process: a start for each byte.
+pub(crate) fn start_for_others(echo: &Path) {
+    let mut socket = File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    while socket.read(&mut [0]).unwrap() == 1 {
+        let took = start_to_answer(bubblewrap(echo).unwrap());
+        socket.write_all(&took.to_le_bytes()).unwrap();
+    }
 }
 
 fn bubblewrap_program() -> Option<PathBuf> {
@@ -90,7 +131,9 @@ fn bubblewrap_program() -> Option<PathBuf> {
 /// Keeps this thread, and whatever it starts from here on, on one CPU.
 pub(crate) fn pin() {
     let allowed = sched_getaffinity(None).unwrap();
-    let last = (0..CpuSet::MAX_CPU).rfind(|cpu| allowed.is_set(*cpu)).unwrap();
+    let last = (0..CpuSet::MAX_CPU)
+        .rfind(|cpu| allowed.is_set(*cpu))
+        .unwrap();
     let mut one = CpuSet::new();
     one.set(last);
     sched_setaffinity(None, &one).unwrap();

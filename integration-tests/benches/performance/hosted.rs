@@ -25,7 +25,7 @@ const EVENTS: u32 = 20_000;
 const CALLS: u32 = 5000;
 /// Commits of the history.
 const COMMITS: u32 = 5000;
-/// What a plugin of the replay asks for is counted against this machine.
+/// Files that the commits change in turn.
 const FILES: u32 = 50;
 
 pub(crate) fn stream(stage: &Stage) -> Vec<Value> {
@@ -62,7 +62,11 @@ fn streamed(stage: &Stage, none: &Path, all: &Path, pinned: bool) -> Value {
         unit: "µs",
         floor: "bare SEQPACKET echo",
         // 300,000 a second.
-        target: if pinned { Target::None } else { Target::Most(3.3) },
+        target: if pinned {
+            Target::None
+        } else {
+            Target::Most(3.3)
+        },
     };
     row.of(&measured)
 }
@@ -110,7 +114,10 @@ fn walk(repository: &Path) -> f64 {
     let mut feed = Feed::open(&Config::default(), &options).unwrap();
     let mut commits = 0;
     while let Some(item) = feed.next_item() {
-        assert!(matches!(item.unwrap(), Item::Event(_)), "nothing is skipped");
+        assert!(
+            matches!(item.unwrap(), Item::Event(_)),
+            "nothing is skipped"
+        );
         commits += 1;
     }
     let took = micros(begun);
@@ -160,7 +167,10 @@ fn content(file: u32, commit: u32) -> String {
     let mut text = String::new();
     for line in 0..150 {
         let version = if line % 37 == commit % 37 { commit } else { 0 };
-        let _ = writeln!(text, "let value_{line} = compute({file}, {line}, {version});");
+        let _ = writeln!(
+            text,
+            "let value_{line} = compute({file}, {line}, {version});"
+        );
     }
     text
 }

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["link"] => link::answer(),
+        ["starter", echo] => floor::start_for_others(Path::new(echo)),
         ["walled", part, home, echo] => walled_part(part, Path::new(home), Path::new(echo)),
         // Cargo's own words.
         [] | ["--bench"] => return whole(None),
@@ -99,7 +100,9 @@ const PARTS: &[Part] = &[
     (&["P3"], hosted::stream),
     (&["P4", "P5", "P7"], |stage| stage.walled("starts").records),
     (&["P9"], hosted::replay),
-    (&["P10", "P11"], |stage| decisions::rows(&stage.home().path())),
+    (&["P10", "P11"], |stage| {
+        decisions::rows(&stage.home().path())
+    }),
 ];
 
 /// Whether this machine and this user can measure at all.
@@ -108,7 +111,13 @@ fn able() -> Result<(), String> {
     if !root {
         return Err("this needs root: plugins get ids, groups and mounts of their own".into());
     }
-    for name in ["gm", "gm-broker", "gm-launcher", "gm-run-wasm", "gm-compile-wasm"] {
+    for name in [
+        "gm",
+        "gm-broker",
+        "gm-launcher",
+        "gm-run-wasm",
+        "gm-compile-wasm",
+    ] {
         let path = project().join("target/gm/bin").join(name);
         if !path.is_file() {
             return Err(format!("no {}: run scripts/set-up first", path.display()));
@@ -116,7 +125,9 @@ fn able() -> Result<(), String> {
     }
     let level = gm_integration_tests::home::level();
     if level != "L4" {
-        return Err(format!("this machine gives {level}; the figures are for all walls, L4"));
+        return Err(format!(
+            "this machine gives {level}; the figures are for all walls, L4"
+        ));
     }
     Ok(())
 }

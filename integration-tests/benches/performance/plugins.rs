@@ -40,7 +40,10 @@ pub(crate) fn load_all(home: &Home) {
     let heavy = package("heavy", &module("", REPLY));
     home.load(&heavy.asset("heavy.bin", &noise(ASSET)));
     for number in 0..QUIET {
-        home.load(&package(&format!("quiet-{number}"), &module("", QUIET_HOOK)));
+        home.load(&package(
+            &format!("quiet-{number}"),
+            &module("", QUIET_HOOK),
+        ));
     }
 }
 
@@ -74,7 +77,10 @@ fn ballast() -> String {
         text.push_str("(func (param i32) (result i32) (local.get 0)");
         for step in 0..24 {
             let constant = 1_000_000 + function * 24 + step;
-            let _ = write!(text, "(i32.const {constant}) i32.add (i32.const {step}) i32.rotl");
+            let _ = write!(
+                text,
+                "(i32.const {constant}) i32.add (i32.const {step}) i32.rotl"
+            );
         }
         text.push_str(")\n");
     }

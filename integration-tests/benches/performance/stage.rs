@@ -26,7 +26,10 @@ impl Stage {
     /// Builds it.
     pub(crate) fn new() -> Self {
         let dir = place();
-        let stage = Self { home: Home::new(), dir };
+        let stage = Self {
+            home: Home::new(),
+            dir,
+        };
         stage.home.configure(plugins::CONFIG);
         stage.link_binaries();
         stage.build_echo();
@@ -63,6 +66,7 @@ impl Stage {
         let mut part = self.part(&["walled", name]);
         let ended = run(part.arg(home).arg(echo), b"");
         ended.expect_exit(0);
+        eprint!("{}", ended.stderr);
         ended
     }
 
@@ -73,7 +77,12 @@ impl Stage {
     /// Hard links, so that the page cache is the one of the installed ones.
     fn link_binaries(&self) {
         std::fs::create_dir(self.bin()).unwrap();
-        for name in ["gm-launcher", "gm-run-wasm", "gm-compile-wasm", "warm.artifact"] {
+        for name in [
+            "gm-launcher",
+            "gm-run-wasm",
+            "gm-compile-wasm",
+            "warm.artifact",
+        ] {
             std::fs::hard_link(binary(name), self.bin().join(name)).unwrap();
         }
         let own = std::env::current_exe().unwrap();
@@ -81,10 +90,18 @@ impl Stage {
     }
 
     fn build_echo(&self) {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/performance/static-echo.rs");
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/performance/static-echo.rs");
         let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
         let mut rustc = command(rustc, self.dir.path());
-        rustc.args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-o"]);
+        rustc.args([
+            "--edition",
+            "2024",
+            "-O",
+            "-C",
+            "target-feature=+crt-static",
+            "-o",
+        ]);
         run(rustc.arg(self.echo()).arg(source), b"").expect_exit(0);
     }
 }
@@ -95,7 +112,10 @@ fn place() -> TempDir {
     // What a run that was killed left there.
     let _ = std::fs::remove_dir_all(&above);
     std::fs::create_dir_all(&above).unwrap();
-    let dir = tempfile::Builder::new().prefix("run-").tempdir_in(above).unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(above)
+        .unwrap();
     tempfile::env::override_temp_dir(dir.path()).unwrap();
     dir
 }

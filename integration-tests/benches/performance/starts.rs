@@ -11,7 +11,7 @@ use gm_integration_tests::kernel::{group_directory, group_file};
 use gm_integration_tests::process::command;
 use serde_json::Value;
 
-use crate::floor::{Echo, bubblewrap, start_to_answer};
+use crate::floor::{Echo, Starter, start_to_answer};
 use crate::plugins::{ECHO, LARGE};
 use crate::samples::{Row, Samples, Target, in_turns, micros};
 use crate::walled::{Host, call, event, prepared, stop};
@@ -23,12 +23,16 @@ const IDLE: Duration = Duration::from_millis(50);
 const PEER: &str = "bubblewrap --unshare-all, static echo";
 
 pub(crate) fn rows(home: &Path, echo: &Path) -> Vec<Value> {
+    let starter = Starter::new(echo);
     let host = Host::begin(home);
     let preparer = host.preparer();
     let small = prepared(&preparer, ECHO);
     let large = prepared(&preparer, LARGE);
     let mut rows = vec![over_exec(&host, &small, echo)];
-    rows.extend(over_bubblewrap(&host, &small, echo));
+    match starter {
+        Some(starter) => rows.push(over_bubblewrap(&host, &small, starter)),
+        None => eprintln!("bubblewrap isn't installed: P4 has only its other floor"),
+    }
     rows.push(with_last_look(&host, &small, &preparer));
     rows.push(large_module(&host, &small, &large));
     rows.push(from_the_cache(&host, &small, &preparer));
@@ -72,15 +76,10 @@ fn over_exec(host: &Host, small: &Hosted, echo: &Path) -> Value {
     row.of(&measured)
 }
 
-fn over_bubblewrap(host: &Host, small: &Hosted, echo: &Path) -> Option<Value> {
-    let start = || bubblewrap(echo).map(start_to_answer);
-    if start().is_none() {
-        eprintln!("bubblewrap isn't installed: P4 is measured over bare fork and exec alone");
-        return None;
-    }
+fn over_bubblewrap(host: &Host, small: &Hosted, mut starter: Starter) -> Value {
     let measured = in_turns(
         ROUNDS,
-        |samples| samples.add(start().unwrap()),
+        |samples| samples.add(starter.start_to_answer()),
         |samples| samples.add(ready(host, small, None)),
     );
     let row = Row {
@@ -90,7 +89,7 @@ fn over_bubblewrap(host: &Host, small: &Hosted, echo: &Path) -> Option<Value> {
         floor: PEER,
         target: Target::Ratio(1.5),
     };
-    Some(row.of(&measured))
+    row.of(&measured)
 }
 
 fn with_last_look(host: &Host, small: &Hosted, preparer: &Preparer<'_>) -> Value {

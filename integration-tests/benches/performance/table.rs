@@ -6,7 +6,15 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 const HEAD: [&str; 9] = [
-    "", "measure", "floor", "floor", "ours", "(min, p90)", "ratio", "target", "",
+    "",
+    "measure",
+    "floor",
+    "floor",
+    "ours",
+    "(min, p90)",
+    "ratio",
+    "target",
+    "",
 ];
 
 /// The rows as a Markdown table, which is also the one of docs/performance.md.
@@ -49,7 +57,9 @@ fn cells(row: &Value) -> [String; 9] {
 
 fn target(target: &Value, unit: &str) -> String {
     let ratio = target["ratio"].as_f64().map(|most| format!("≤ {most} ×"));
-    let value = target["value"].as_f64().map(|most| format!("≤ {most} {unit}"));
+    let value = target["value"]
+        .as_f64()
+        .map(|most| format!("≤ {most} {unit}"));
     let both: Vec<String> = ratio.into_iter().chain(value).collect();
     both.join(", ")
 }

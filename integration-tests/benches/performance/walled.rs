@@ -125,7 +125,10 @@ pub(crate) fn call(
     }
     match message {
         FromRunner::Done {
-            call, status: 0, bytes, ..
+            call,
+            status: 0,
+            bytes,
+            ..
         } if call == number => bytes.len(),
         other => panic!("not an answer: {other:?}"),
     }
@@ -139,7 +142,12 @@ fn asked(
     api: &mut HostApi<'_>,
 ) -> FromRunner {
     let FromRunner::Host {
-        id, op, level, first, bytes, ..
+        id,
+        op,
+        level,
+        first,
+        bytes,
+        ..
     } = message
     else {
         panic!("not a host call: {message:?}")
@@ -150,7 +158,12 @@ fn asked(
     let (status, result) = api.answer(&mut open, op, level, a, b).unwrap();
     assert!(status > 0, "the host call was refused: {status}");
     let (bytes, more) = head(&result);
-    let done = ToRunner::HostDone { id, status, more, bytes };
+    let done = ToRunner::HostDone {
+        id,
+        status,
+        more,
+        bytes,
+    };
     process.send(&done, &result, soon()).unwrap();
     let next = process.recv(soon()).unwrap();
     api.close(&open);
