@@ -182,6 +182,9 @@ impl Hub {
     /// Gives derived events to every other plugin that hooks them. False = one
     /// source event has caused too many; what is over is dropped.
     pub fn push_derived(&self, by: usize, events: Vec<Event>) -> bool {
+        if events.is_empty() {
+            return true;
+        }
         let mut state = self.lock();
         for event in events {
             if state.derived.0 != event.seq {
@@ -221,11 +224,12 @@ impl Hub {
     /// process is dead.
     #[must_use]
     pub fn next(&self, index: usize, death: Option<BorrowedFd<'_>>) -> Next {
-        if self.is_last_to_rest(index) {
-            self.tell_all();
-        }
         loop {
             if let Some(next) = self.due(index) {
+                if matches!(next, Next::Shutdown { .. }) {
+                    // The others may have waited for this one to be in no call.
+                    self.tell_all();
+                }
                 return next;
             }
             if self.dies_before_a_bell(index, death) {
@@ -234,19 +238,12 @@ impl Hub {
         }
     }
 
-    /// Plugin `index` is in no call; whether that was all that the others were
-    /// waiting for.
-    fn is_last_to_rest(&self, index: usize) -> bool {
+    /// What plugin `index`, which is in no call, does now, if it need not wait.
+    fn due(&self, index: usize) -> Option<Next> {
         let mut state = self.lock();
         if let Some(queue) = state.queues.get_mut(index) {
             queue.busy = false;
         }
-        state.is_quiet()
-    }
-
-    /// What plugin `index` does now, if it need not wait.
-    fn due(&self, index: usize) -> Option<Next> {
-        let mut state = self.lock();
         let (interrupted, quiet) = (state.interrupted, state.is_quiet());
         let queue = state.queues.get_mut(index)?;
         if let Some(ending) = queue.stop {
