@@ -13,6 +13,7 @@ mod graph;
 mod guide;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod refusals;
