@@ -196,14 +196,15 @@ impl<'a> HostApi<'a> {
     }
 
     fn derive(&self, committed: &Committed, seq: Option<u64>, depth: u8, caused: &mut Vec<Event>) {
-        if self.hub.wanted(self.index, Hook::OnEdgeCreated) {
-            for edge in &committed.created_edges {
+        let (edges, nodes) = (&committed.created_edges, &committed.updated_nodes);
+        if !edges.is_empty() && self.hub.wanted(self.index, Hook::OnEdgeCreated) {
+            for edge in edges {
                 let document = graph::edge_created(edge, &self.source.id);
                 caused.push(derived(Hook::OnEdgeCreated, seq, depth, document));
             }
         }
-        if self.hub.wanted(self.index, Hook::OnNodeUpdated) {
-            for change in &committed.updated_nodes {
+        if !nodes.is_empty() && self.hub.wanted(self.index, Hook::OnNodeUpdated) {
+            for change in nodes {
                 let document =
                     graph::node_updated(&change.node, change.old.as_ref(), &self.source.id);
                 caused.push(derived(Hook::OnNodeUpdated, seq, depth, document));

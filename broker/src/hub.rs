@@ -16,6 +16,9 @@ use crate::ending::EndingKind;
 
 /// How many source events may wait for one plugin.
 const AHEAD: usize = 32;
+/// So few are left when a source that waits goes on: woken at every single
+/// place it would spend its time on waking up.
+const ROOM: usize = AHEAD / 2;
 /// The deepest chain of derived events.
 pub const MAX_DEPTH: u8 = 4;
 
@@ -168,20 +171,20 @@ impl Hub {
             }
             state = self.wait(state);
         }
-        for queue in state
-            .queues
-            .iter_mut()
-            .filter(|queue| queue.wants(event.hook))
-        {
-            queue.events.push_back(Arc::clone(&event));
+        for (queue, bell) in state.queues.iter_mut().zip(&self.bells) {
+            if queue.wants(event.hook) {
+                queue.add(&event, bell);
+            }
         }
-        self.tell_all();
         true
     }
 
     /// Gives derived events to every other plugin that hooks them. False = one
     /// source event has caused too many; what is over is dropped.
     pub fn push_derived(&self, by: usize, events: Vec<Event>) -> bool {
+        if events.is_empty() {
+            return true;
+        }
         let mut state = self.lock();
         for event in events {
             if state.derived.0 != event.seq {
@@ -192,15 +195,15 @@ impl Hub {
             }
             let event = Arc::new(event);
             let mut wanted = false;
-            for (index, queue) in state.queues.iter_mut().enumerate() {
+            let queues = state.queues.iter_mut().zip(&self.bells).enumerate();
+            for (index, (queue, bell)) in queues {
                 if index != by && queue.wants(event.hook) {
-                    queue.events.push_back(Arc::clone(&event));
+                    queue.add(&event, bell);
                     wanted = true;
                 }
             }
             state.derived.1 += u64::from(wanted);
         }
-        self.tell_all();
         true
     }
 
@@ -221,12 +224,12 @@ impl Hub {
     /// process is dead.
     #[must_use]
     pub fn next(&self, index: usize, death: Option<BorrowedFd<'_>>) -> Next {
-        if let Some(queue) = self.lock().queues.get_mut(index) {
-            queue.busy = false;
-        }
-        self.tell_all();
         loop {
             if let Some(next) = self.due(index) {
+                if matches!(next, Next::Shutdown { .. }) {
+                    // The others may have waited for this one to be in no call.
+                    self.tell_all();
+                }
                 return next;
             }
             if self.dies_before_a_bell(index, death) {
@@ -235,9 +238,12 @@ impl Hub {
         }
     }
 
-    /// What plugin `index` does now, if it need not wait.
+    /// What plugin `index`, which is in no call, does now, if it need not wait.
     fn due(&self, index: usize) -> Option<Next> {
         let mut state = self.lock();
+        if let Some(queue) = state.queues.get_mut(index) {
+            queue.busy = false;
+        }
         let (interrupted, quiet) = (state.interrupted, state.is_quiet());
         let queue = state.queues.get_mut(index)?;
         if let Some(ending) = queue.stop {
@@ -248,8 +254,10 @@ impl Hub {
         }
         if let Some(event) = queue.events.pop_front() {
             queue.busy = true;
-            // The source may be waiting for room.
-            self.changed.notify_all();
+            if queue.events.len() == ROOM {
+                // The source may be waiting for it.
+                self.changed.notify_all();
+            }
             return Some(Next::Event(event));
         }
         quiet.then_some(Next::Shutdown { interrupted: false })
@@ -350,6 +358,16 @@ fn raise(signal: &OwnedFd) {
 }
 
 impl Queue {
+    /// Adds an event, and rings the bell only for who waits: one that is in a
+    /// call looks here when it is done.
+    fn add(&mut self, event: &Arc<Event>, bell: &OwnedFd) {
+        let waits = !self.busy && self.events.is_empty();
+        self.events.push_back(Arc::clone(event));
+        if waits {
+            raise(bell);
+        }
+    }
+
     fn wants(&self, hook: Hook) -> bool {
         self.alive && self.hooks.contains(&hook)
     }

@@ -105,11 +105,13 @@ impl<'a> Recorder<'a> {
     }
 
     fn write(&self, record: &Map<String, Value>, shown: bool) {
+        // Before the lock: all plugins' threads come by here at each event.
+        let line = serde_json::to_string(record);
         let mut sinks = self.lock();
         if shown {
             sinks.output.record(record);
         }
-        if let Ok(line) = serde_json::to_string(record) {
+        if let Ok(line) = line {
             sinks.journal.line(&line);
         }
     }

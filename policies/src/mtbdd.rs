@@ -4,6 +4,7 @@
 //! have the same node. Nothing here knows programs or profiles.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::cbpf::{SeccompData, Test, Word};
 
@@ -55,6 +56,46 @@ const ORDER: [Word; 16] = {
     order
 };
 
+/// A quick hash for keys of a few words. Nobody outside chooses them, so it need
+/// not resist anybody; one that does was most of a proof's time.
+#[derive(Default)]
+struct Quick(u64);
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u8(*byte));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // An odd number without a pattern: the golden ratio's bits.
+        self.0 = (self.0 ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // A product's upper bits are the well mixed ones, a table looks at both ends.
+        self.0.rotate_left(26)
+    }
+}
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
+type Set<T> = HashSet<T, BuildHasherDefault<Quick>>;
+
 /// A leaf's value as yes and no of a condition.
 pub(crate) const YES: u32 = 1;
 const NO: u32 = 0;
@@ -62,8 +103,8 @@ const NO: u32 = 0;
 /// The nodes of one proof.
 pub(crate) struct Diagrams {
     nodes: Vec<Node>,
-    unique: HashMap<Node, Id>,
-    chosen: HashMap<(Id, Id, Id), Id>,
+    unique: Map<Node, Id>,
+    chosen: Map<(Id, Id, Id), Id>,
     cap: usize,
 }
 
@@ -71,8 +112,8 @@ impl Diagrams {
     pub(crate) fn new(cap: usize) -> Self {
         Self {
             nodes: Vec::new(),
-            unique: HashMap::new(),
-            chosen: HashMap::new(),
+            unique: Map::default(),
+            chosen: Map::default(),
             cap,
         }
     }
@@ -180,7 +221,7 @@ impl Diagrams {
         b: Id,
         join: impl Fn(u32, u32) -> u32,
     ) -> Result<Id, Undecided> {
-        self.zip_seen(a, b, &join, &mut HashMap::new())
+        self.zip_seen(a, b, &join, &mut Map::default())
     }
 
     fn zip_seen(
@@ -188,7 +229,7 @@ impl Diagrams {
         a: Id,
         b: Id,
         join: &dyn Fn(u32, u32) -> u32,
-        seen: &mut HashMap<(Id, Id), Id>,
+        seen: &mut Map<(Id, Id), Id>,
     ) -> Result<Id, Undecided> {
         if let (Node::Leaf(x), Node::Leaf(y)) = (self.node(a), self.node(b)) {
             return self.leaf(join(x, y));
@@ -242,8 +283,8 @@ impl Diagrams {
     }
 
     /// Every node reachable from here.
-    fn reachable(&self, from: Id) -> HashSet<Id> {
-        let (mut seen, mut open) = (HashSet::from([from]), vec![from]);
+    fn reachable(&self, from: Id) -> Set<Id> {
+        let (mut seen, mut open) = (Set::from_iter([from]), vec![from]);
         while let Some(id) = open.pop() {
             if let Node::Bit { zero, one, .. } = self.node(id) {
                 open.extend([zero, one].into_iter().filter(|next| seen.insert(*next)));
@@ -267,8 +308,8 @@ impl Diagrams {
 
     /// An input for which the function has a value that is wanted.
     pub(crate) fn find(&self, from: Id, wanted: impl Fn(u32) -> bool) -> Option<SeccompData> {
-        let mut parents: HashMap<Id, (Id, u16, bool)> = HashMap::new();
-        let (mut seen, mut open) = (HashSet::from([from]), vec![from]);
+        let mut parents: Map<Id, (Id, u16, bool)> = Map::default();
+        let (mut seen, mut open) = (Set::from_iter([from]), vec![from]);
         while let Some(id) = open.pop() {
             match self.node(id) {
                 Node::Leaf(value) if wanted(value) => return Some(witness(id, &parents)),
@@ -339,7 +380,7 @@ fn with_bit(mut data: SeccompData, bit: u16, set: bool) -> SeccompData {
 }
 
 /// Walks back to the root; bits that no test saw stay zero.
-fn witness(mut id: Id, parents: &HashMap<Id, (Id, u16, bool)>) -> SeccompData {
+fn witness(mut id: Id, parents: &Map<Id, (Id, u16, bool)>) -> SeccompData {
     let mut data = SeccompData::default();
     while let Some((parent, bit, set)) = parents.get(&id) {
         data = with_bit(data, *bit, *set);

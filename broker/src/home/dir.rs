@@ -114,7 +114,9 @@ impl Dir {
         let Some(file) = self.open_file(name.as_ref(), OFlags::RDONLY)? else {
             return Ok(None);
         };
-        let mut bytes = Vec::new();
+        // Its length is only a hint, but one that saves growing: artifacts are large.
+        let len = file.metadata().map_or(0, |meta| meta.len().min(max));
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
         file.take(max.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|error| failed("read", &path, error))?;

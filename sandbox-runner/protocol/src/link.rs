@@ -61,7 +61,8 @@ pub enum LinkError {
 /// For the reading of a packet that is there already.
 const ARRIVED: Duration = Duration::from_millis(20);
 
-/// How much a runner may send in one second.
+/// How much a runner may send in one second. The frame that answers a call is
+/// not counted: how many there are is the broker's doing.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     /// Frames a second.
@@ -129,13 +130,19 @@ impl Link {
                 bytes,
                 SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
             ) {
-                Ok(_) => return Ok(()),
+                Ok(_) => break,
                 Err(Errno::AGAIN) => self.ready(PollFlags::OUT, wait)?,
                 Err(Errno::INTR) => {}
                 Err(Errno::PIPE | Errno::CONNRESET) => return Err(LinkError::Closed),
                 Err(other) => return Err(other.into()),
             }
         }
+        if matches!(message, ToRunner::Call { .. }) {
+            // Its answer is no flood, however fast calls follow each other: a
+            // quick machine must not end a plugin that only answers.
+            self.left.frames = self.left.frames.saturating_add(1);
+        }
+        Ok(())
     }
 
     /// Receives one message. After an error, or a [`FromRunner::Last`], the

@@ -118,6 +118,36 @@ fn a_flood_runs_out_of_budget() {
 }
 
 #[test]
+fn answers_to_calls_are_no_flood_but_what_comes_beside_them_is() {
+    let (broker, peer) = pair().unwrap();
+    let mut link = Link::new(
+        broker,
+        Budget {
+            frames: 3,
+            bytes: 1 << 20,
+        },
+    );
+    let call = ToRunner::Call {
+        call: 1,
+        hook: crate::plan::Hook::Init,
+        more: false,
+        bytes: Vec::new(),
+    };
+    let mut seqs = 0..;
+    for seq in seqs.by_ref().take(10) {
+        link.send(&call, soon()).unwrap();
+        say(&peer, seq, &LOADED);
+        link.recv(soon()).unwrap();
+    }
+    for seq in seqs.by_ref().take(3) {
+        say(&peer, seq, &LOADED);
+        link.recv(soon()).unwrap();
+    }
+    say(&peer, 13, &LOADED);
+    assert!(matches!(link.recv(soon()), Err(LinkError::OverBudget)));
+}
+
+#[test]
 fn a_final_frame_is_valid_in_any_state_and_ends_the_link() {
     let (mut link, peer) = ends();
     say(&peer, LAST_SEQ, &FromRunner::Last(Last::Panic));
