@@ -264,7 +264,7 @@ mod tests {
         #[test]
         fn no_line_makes_the_reader_panic_or_go_on_after_a_bad_one(
             bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
-            cut in 0usize..60,
+            cut in 0usize..56,
         ) {
             let good = "{\"hook\":\"on_commit_analyzed\",\"data\":{\"a\":[1,\"\\u0000\"]}}\n";
             let mut file = tempfile::tempfile().unwrap();
@@ -277,7 +277,8 @@ mod tests {
             let bad = seen.iter().position(Result::is_err);
             proptest::prop_assert!(bad.is_none_or(|at| at + 1 == seen.len()));
             for event in seen.into_iter().flatten() {
-                proptest::prop_assert!(event.data.starts_with('{') && event.data.len() <= 64);
+                let object = event.data.as_bytes()[0] == b'{';
+                proptest::prop_assert!(object && event.data.len() <= 64);
             }
         }
     }

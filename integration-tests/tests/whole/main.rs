@@ -25,6 +25,7 @@ mod ordinary;
 mod packages;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod refusals;
