@@ -1,6 +1,8 @@
 //! How people steer a run: safe mode, signals, a closed stdout, options.
 
-use gm_integration_tests::kernel::Process;
+use std::time::Duration;
+
+use gm_integration_tests::kernel::{Process, within};
 use gm_integration_tests::records::{events, number};
 use gm_integration_tests::{Home, Package, Repository, process};
 use rustix::process::Signal;
@@ -82,6 +84,13 @@ fn the_first_interrupt_ends_a_run_in_good_order() {
     }
 }
 
+/// Processor time in hundredths of a second, as a rule (proc_pid_stat(5)).
+fn ticks(process: Process) -> u64 {
+    let stat = process.file("stat");
+    let mut words = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    words.nth(11).unwrap().parse().unwrap()
+}
+
 #[test]
 fn the_second_interrupt_ends_a_run_at_once() {
     let home = Home::new();
@@ -89,7 +98,10 @@ fn the_second_interrupt_ends_a_run_at_once() {
     home.load(&package);
     let mut live = home.start_events(&[]);
     live.write_line(EVENT);
-    let _ = live.wait_for("a start", |record| record["event"] == "started");
+    let started = live.wait_for("a start", |record| record["event"] == "started");
+    let plugin = Process::find(u32::try_from(number(&started, "pid")).unwrap()).unwrap();
+    // Only a call takes that long; a signal before it would be the end of all events.
+    assert!(within(Duration::from_secs(10), || ticks(plugin) > 5));
 
     live.signal_until_end(Signal::INT);
     let run = live.finish();

@@ -74,13 +74,24 @@ fn an_engine_that_is_missing_or_unsafe_is_not_used() {
 }
 
 #[test]
-fn without_user_namespaces_nothing_starts() {
+fn without_one_of_its_namespaces_nothing_starts() {
     let home = Home::new();
     home.write_config(ANY_LEVEL);
-    let none = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
-    let words = ["unshare", "-U", "-r", "sh", "-c", none];
-    let load = load_through(&home, &words, &Package::of("observer"));
-    expect_wall(&load, "user-ns", "clone3");
+    let package = Package::of("observer");
+    for (kind, wall) in [
+        ("user", "user-ns"),
+        ("pid", "pid-ns"),
+        ("mnt", "mount-ns"),
+        ("net", "net-ns"),
+        ("ipc", "ipc-ns"),
+        ("uts", "uts-ns"),
+    ] {
+        // In a user namespace of the test's own, whose limits are its own too.
+        let none = format!("echo 0 >/proc/sys/user/max_{kind}_namespaces && exec \"$0\" \"$@\"");
+        let words = ["unshare", "-U", "-r", "sh", "-c", &none];
+        let load = load_through(&home, &words, &package);
+        expect_wall(&load, wall, "clone3");
+    }
 }
 
 #[test]

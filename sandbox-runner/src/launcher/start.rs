@@ -141,7 +141,7 @@ pub(crate) fn start(
     // A copy of it left here would hide that the child has closed its own.
     drop(near);
     let side = sys::clone_walled(group.directory())
-        .map_err(|e| fault::wall(Control::UserNs, "clone3", e))?;
+        .map_err(|e| fault::wall(namespace_forbidden(), "clone3", e))?;
     let mut process = match side {
         Side::Child => {
             // Else it would never see the launcher hang up.
@@ -168,6 +168,25 @@ pub(crate) fn start(
             Err(fault)
         }
     }
+}
+
+/// The kind of namespace of which the machine allows none (namespaces(7)). One
+/// call makes them all, so its errno doesn't tell; this only picks the word.
+fn namespace_forbidden() -> Control {
+    let kinds = [
+        ("user", Control::UserNs),
+        ("pid", Control::PidNs),
+        ("mnt", Control::MountNs),
+        ("net", Control::NetNs),
+        ("ipc", Control::IpcNs),
+        ("uts", Control::UtsNs),
+    ];
+    let none = |name: &str| {
+        let most = std::fs::read_to_string(format!("/proc/sys/user/max_{name}_namespaces"));
+        most.is_ok_and(|text| text.trim() == "0")
+    };
+    let forbidden = kinds.into_iter().find(|(name, _)| none(name));
+    forbidden.map_or(Control::UserNs, |(_, control)| control)
 }
 
 /// What only the parent can do, while the child waits.
