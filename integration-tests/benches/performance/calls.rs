@@ -36,7 +36,7 @@ pub(crate) fn rows(home: &Path, echo: &Path, pinned: bool) -> Vec<Value> {
 
 fn plain(host: &Host, echo: &Path, pinned: bool) -> Value {
     let preparer = host.preparer();
-    let hosted = prepared(&preparer, ECHO);
+    let hosted = prepared(host, &preparer, ECHO);
     let mut process = host.start(&hosted, None);
     let event = event();
     let mut number = 0;
@@ -60,7 +60,7 @@ fn plain(host: &Host, echo: &Path, pinned: bool) -> Value {
 
 fn asking(host: &Host, echo: &Path, pinned: bool) -> Value {
     let preparer = host.preparer();
-    let hosted = prepared(&preparer, ASKS);
+    let hosted = prepared(host, &preparer, ASKS);
     let mut desk = Desk::new(host, &hosted);
     let recorder = Recorder::new(&mut desk.output, desk.journal, Wanted::default());
     let mut api = HostApi::new(Parts {

@@ -26,8 +26,8 @@ pub(crate) fn rows(home: &Path, echo: &Path) -> Vec<Value> {
     let starter = Starter::new(echo);
     let host = Host::begin(home);
     let preparer = host.preparer();
-    let small = prepared(&preparer, ECHO);
-    let large = prepared(&preparer, LARGE);
+    let small = prepared(&host, &preparer, ECHO);
+    let large = prepared(&host, &preparer, LARGE);
     let mut rows = vec![over_exec(&host, &small, echo)];
     match starter {
         Some(starter) => rows.push(over_bubblewrap(&host, &small, starter)),
@@ -130,7 +130,7 @@ fn from_the_cache(host: &Host, small: &Hosted, preparer: &Preparer<'_>) -> Value
         |samples| samples.add(ready(host, small, None)),
         |samples| {
             let begun = Instant::now();
-            let large = prepared(preparer, LARGE);
+            let large = prepared(host, preparer, LARGE);
             samples.add(first_reply(host, &large, begun));
         },
     );

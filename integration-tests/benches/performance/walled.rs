@@ -5,8 +5,10 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use gm_broker::args::broker::RunOptions;
 use gm_broker::config::Config;
 use gm_broker::ending::Cause;
+use gm_broker::files::Surroundings;
 use gm_broker::home::{self, Home};
 use gm_broker::host_api::HostApi;
 use gm_broker::hub::Event;
@@ -14,12 +16,12 @@ use gm_broker::instance::Guest;
 use gm_broker::prepare::Preparer;
 use gm_broker::process::{Order, Process};
 use gm_broker::session::Session;
+use gm_broker::stream::Feed;
 use gm_broker::supervise::Hosted;
 use gm_manifest::PluginId;
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{FdKind, Stage};
 use gm_protocol::plan::{Engine, Hook, Level};
-use serde_json::Value;
 
 use crate::link::{BUDGET, soon};
 
@@ -71,6 +73,7 @@ impl Host {
             engine: Engine::Wasm,
             limits: hosted.walls.limits.clone(),
             fds: vec![(FdKind::Code, hosted.code.as_fd())],
+            mounted: hosted.walls.mounted,
             budget: BUDGET,
             wake: None,
         };
@@ -92,9 +95,16 @@ impl Host {
 }
 
 /// A plugin that is ready to be started.
-pub(crate) fn prepared(preparer: &Preparer<'_>, id: &str) -> Hosted {
+pub(crate) fn prepared(host: &Host, preparer: &Preparer<'_>, id: &str) -> Hosted {
     let id = PluginId::parse(id).unwrap();
-    preparer.prepare(&id, &[], &Value::Null, None).unwrap()
+    // No event comes from here: each is put together by its measurement.
+    let nothing = RunOptions {
+        events: Some("/dev/null".into()),
+        ..RunOptions::default()
+    };
+    let feed = Feed::open(&host.config, &nothing).unwrap();
+    let around = Surroundings::of(feed.repository(), host.home.path());
+    preparer.prepare(&id, &[], &feed, &around).unwrap()
 }
 
 /// Ends it as a run does.
