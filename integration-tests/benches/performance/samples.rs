@@ -69,8 +69,6 @@ pub(crate) enum Target {
     Ratio(f64),
     /// At most this, in the row's unit.
     Most(f64),
-    /// Both.
-    Both(f64, f64),
     /// Shown beside another row that has one.
     None,
 }
@@ -92,7 +90,6 @@ impl Row {
         let (most_ratio, most) = match self.target {
             Target::Ratio(ratio) => (Some(ratio), None),
             Target::Most(value) => (None, Some(value)),
-            Target::Both(ratio, value) => (Some(ratio), Some(value)),
             Target::None => (None, None),
         };
         let in_ratio = most_ratio.is_none_or(|most| ratio <= most);
