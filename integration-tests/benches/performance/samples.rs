@@ -75,7 +75,7 @@ pub(crate) enum Target {
 
 /// One line of the table.
 pub(crate) struct Row {
-    /// The measure of the design that it belongs to, such as `P1`.
+    /// The row of docs/performance.md that it belongs to, such as `P1`.
     pub(crate) id: &'static str,
     pub(crate) what: String,
     pub(crate) unit: &'static str,

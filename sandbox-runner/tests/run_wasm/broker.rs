@@ -232,6 +232,7 @@ pub(crate) fn task() -> WasmSetup {
         hooks: vec![Hook::OnCommitAnalyzed],
         body_bytes: 1 << 20,
         assets: vec![],
+        grants: vec![],
     }
 }
 
