@@ -81,9 +81,12 @@ fn whole(only: Option<&str>) -> ExitCode {
     }
     drop(stage);
     print!("{}", table::of(&rows));
-    let file = project().join(KEPT);
-    table::keep(&rows, &file);
-    eprintln!("kept in {}", file.display());
+    // A part of the rows must not pass for a whole run.
+    if only.is_none() {
+        let file = project().join(KEPT);
+        table::keep(&rows, &file);
+        eprintln!("kept in {}", file.display());
+    }
     ExitCode::SUCCESS
 }
 
