@@ -172,16 +172,19 @@ fn socket(dir: &Dir) -> PathBuf {
 /// and waits until its plugins are gone. Gives how many were ended.
 ///
 /// # Errors
-/// Class `store`, `internal/io`: what is written stays written.
+/// Class `store`, `internal/io`: an instance could not be asked. All others were
+/// told, and what is written stays written.
 pub fn end_everywhere(home: &Home, stop: &Stop) -> Result<usize, Refusal> {
     let mut guests = Vec::new();
+    let mut failed = Ok(());
     for runs in home.all_runs()? {
         for name in runs.names()? {
-            let Some(dir) = runs.child(&name)? else {
-                continue;
-            };
-            if dir.try_lock(instance::LOCK)?.is_none() {
-                guests.extend(end_in(&dir, stop));
+            match live(&runs, &name) {
+                Ok(Some(dir)) => guests.extend(end_in(&dir, stop)),
+                Ok(None) => {}
+                // One that ended just now left nothing to be asked.
+                Err(refusal) if runs.names()?.contains(&name) => failed = failed.and(Err(refusal)),
+                Err(_) => {}
             }
         }
     }
@@ -193,7 +196,16 @@ pub fn end_everywhere(home: &Home, stop: &Stop) -> Result<usize, Refusal> {
         .iter()
         .filter(|guest| guest.lives())
         .for_each(Guest::kill);
-    Ok(guests.len())
+    failed.map(|()| guests.len())
+}
+
+/// The directory of an instance, if it lives.
+fn live(runs: &Dir, name: &std::ffi::OsStr) -> Result<Option<Dir>, Refusal> {
+    let Some(dir) = runs.child(name)? else {
+        return Ok(None);
+    };
+    let lives = dir.try_lock(instance::LOCK)?.is_none();
+    Ok(lives.then_some(dir))
 }
 
 /// The plugins of one instance that must end; told to it, or killed here.

@@ -151,6 +151,13 @@ impl Ending {
         }
     }
 
+    /// Not the plugin's doing: the launcher died, an order was refused, a file of
+    /// the broker's own could not be written.
+    #[must_use]
+    pub fn is_our_fault(&self) -> bool {
+        self.kind == EndingKind::Crashed && self.layer.as_deref() == Some("operator")
+    }
+
     fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self

@@ -119,7 +119,11 @@ impl Surroundings {
     fn hide_below(&self, path: &Path, opened: &mut Opened) -> Result<(), String> {
         for hidden in self.hidden.iter().filter(|hidden| hidden.starts_with(path)) {
             // Gone by now: nothing to hide.
-            let Ok((fd, ..)) = open(hidden) else { continue };
+            if matches!(hidden.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
+            {
+                continue;
+            }
+            let (fd, ..) = open(hidden)?;
             if opened.hidden.len() >= MAX_HIDDEN {
                 return Err("it holds too much that no grant may show".into());
             }

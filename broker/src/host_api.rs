@@ -31,7 +31,6 @@ pub struct HostApi<'a> {
     rate: Rate,
     result_bytes: usize,
     next_id: u32,
-    most_derived: usize,
     events: u64,
 }
 
@@ -57,8 +56,6 @@ pub struct Parts<'a> {
     pub rate: Rate,
     /// Most bytes of a result.
     pub result_bytes: usize,
-    /// Most events that one source event may cause.
-    pub most_derived: usize,
 }
 
 /// One hook call: its transaction, and what it will cause.
@@ -69,6 +66,8 @@ pub struct Open {
     made: u32,
     first_id: u32,
     caused: Vec<Event>,
+    /// How many events it will cause at most: puts do so when it is committed.
+    told: u64,
 }
 
 impl Open {
@@ -106,7 +105,6 @@ impl<'a> HostApi<'a> {
             log,
             rate,
             result_bytes,
-            most_derived,
         } = parts;
         Self {
             source,
@@ -119,7 +117,6 @@ impl<'a> HostApi<'a> {
             log,
             rate,
             result_bytes,
-            most_derived,
             next_id: 0,
             events: 0,
         }
@@ -152,6 +149,7 @@ impl<'a> HostApi<'a> {
             made: 0,
             first_id: self.next_id,
             caused: Vec::new(),
+            told: 0,
         }
     }
 
@@ -166,6 +164,7 @@ impl<'a> HostApi<'a> {
             made: 0,
             first_id: self.next_id,
             caused: Vec::new(),
+            told: 0,
         }
     }
 
@@ -251,8 +250,12 @@ impl<'a> HostApi<'a> {
 
     fn graph(&self, open: &mut Open, op: HostOp, a: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
         let told = caused_by(op).filter(|hook| self.hub.wanted(self.index, *hook));
-        if told.is_some() && (open.depth >= MAX_DEPTH || open.caused.len() >= self.most_derived) {
-            return Err(HostError::Limit);
+        if told.is_some() {
+            let seq = open.seq.unwrap_or(0);
+            if open.depth >= MAX_DEPTH || !self.hub.may_cause(seq, open.told) {
+                return Err(HostError::Limit);
+            }
+            open.told += 1;
         }
         let text = text(a)?;
         let Some(call) = open.graph.as_mut() else {

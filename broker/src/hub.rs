@@ -1,10 +1,11 @@
 //! Hands events to plugins: per plugin in order, one at a time, none twice.
 //!
-//! The walk of the repository waits while a plugin is far behind, so memory
-//! stays bounded. When the source is done, every queue is empty and nobody is
+//! The walk of the repository waits while a plugin is far behind or many derived
+//! events wait, and plugins may cause no more once too many do: so memory stays
+//! bounded. When the source is done, every queue is empty and nobody is
 //! in a call (a call may cause derived events), all are told to shut down.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,15 @@ const AHEAD: usize = 32;
 /// So few are left when a source that waits goes on: woken at every single
 /// place it would spend its time on waking up.
 const ROOM: usize = AHEAD / 2;
+/// So many bytes of derived events may wait before the source does.
+const DERIVED_AHEAD: usize = 32 << 20;
+/// So many may wait before plugins may cause no more.
+const MOST_DERIVED_BYTES: usize = 128 << 20;
+/// What an event takes beside its document.
+const EVENT_BYTES: usize = 256;
+/// Of so many source events the derived ones are counted: many times more than
+/// can be under way at once.
+const COUNTED: usize = 4096;
 /// The deepest chain of derived events.
 pub const MAX_DEPTH: u8 = 4;
 
@@ -35,6 +45,16 @@ pub struct Event {
     pub depth: u8,
     /// The document, JSON text.
     pub document: Vec<u8>,
+}
+
+impl Event {
+    /// What it counts among the derived events that wait.
+    fn derived_bytes(&self) -> usize {
+        match self.depth {
+            0 => 0,
+            _ => self.document.len().saturating_add(EVENT_BYTES),
+        }
+    }
 }
 
 /// What a plugin's thread does next.
@@ -67,8 +87,10 @@ struct State {
     queues: Vec<Queue>,
     source_done: bool,
     interrupted: bool,
-    /// Derived events that one source event has caused so far.
-    derived: (u64, u64),
+    /// How many derived events a source event has caused so far, by its number.
+    derived: BTreeMap<u64, u64>,
+    /// Bytes of the derived events in all queues.
+    derived_bytes: usize,
 }
 
 /// The queues of all plugins of a run. A plugin is known by its index.
@@ -156,7 +178,7 @@ impl Hub {
     }
 
     /// Gives a source event to every plugin that hooks it; waits while one of
-    /// them is too far behind. False = nobody is left, or the run is
+    /// them is too far behind, or too much that others caused still waits. False = nobody is left, or the run is
     /// interrupted: stop the source.
     pub fn push(&self, event: Event) -> bool {
         let event = Arc::new(event);
@@ -166,7 +188,7 @@ impl Hub {
                 return false;
             }
             let full = |queue: &Queue| queue.wants(event.hook) && queue.events.len() >= AHEAD;
-            if !state.queues.iter().any(full) {
+            if !state.queues.iter().any(full) && state.derived_bytes <= DERIVED_AHEAD {
                 break;
             }
             state = self.wait(state);
@@ -179,32 +201,48 @@ impl Hub {
         true
     }
 
-    /// Gives derived events to every other plugin that hooks them. False = one
-    /// source event has caused too many; what is over is dropped.
-    pub fn push_derived(&self, by: usize, events: Vec<Event>) -> bool {
+    /// Gives derived events to every other plugin that hooks them. Who asked
+    /// [`Hub::may_cause`] before loses none, but for a race with another plugin
+    /// that does the same for the same source event: what is over is dropped.
+    pub fn push_derived(&self, by: usize, events: Vec<Event>) {
         if events.is_empty() {
-            return true;
+            return;
         }
         let mut state = self.lock();
+        let State {
+            queues,
+            derived,
+            derived_bytes,
+            ..
+        } = &mut *state;
         for event in events {
-            if state.derived.0 != event.seq {
-                state.derived = (event.seq, 0);
-            }
-            if state.derived.1 >= self.most_derived {
-                return false;
+            let caused = derived.entry(event.seq).or_default();
+            if *caused >= self.most_derived {
+                continue;
             }
             let event = Arc::new(event);
             let mut wanted = false;
-            let queues = state.queues.iter_mut().zip(&self.bells).enumerate();
-            for (index, (queue, bell)) in queues {
+            for (index, (queue, bell)) in queues.iter_mut().zip(&self.bells).enumerate() {
                 if index != by && queue.wants(event.hook) {
+                    *derived_bytes += event.derived_bytes();
                     queue.add(&event, bell);
                     wanted = true;
                 }
             }
-            state.derived.1 += u64::from(wanted);
+            *caused += u64::from(wanted);
         }
-        true
+        while derived.len() > COUNTED {
+            derived.pop_first();
+        }
+    }
+
+    /// Whether source event `seq` may cause one more event after the `open` ones
+    /// that a call will cause when it is committed.
+    #[must_use]
+    pub fn may_cause(&self, seq: u64, open: u64) -> bool {
+        let state = self.lock();
+        let caused = state.derived.get(&seq).copied().unwrap_or(0);
+        state.derived_bytes <= MOST_DERIVED_BYTES && caused.saturating_add(open) < self.most_derived
     }
 
     /// Whether another plugin that lives hooks `hook`: else a derived event
@@ -254,7 +292,10 @@ impl Hub {
         }
         if let Some(event) = queue.events.pop_front() {
             queue.busy = true;
-            if queue.events.len() == ROOM {
+            let room = queue.events.len() == ROOM;
+            let before = state.derived_bytes;
+            state.derived_bytes = before.saturating_sub(event.derived_bytes());
+            if room || (before > DERIVED_AHEAD && state.derived_bytes <= DERIVED_AHEAD) {
                 // The source may be waiting for it.
                 self.changed.notify_all();
             }
@@ -308,7 +349,9 @@ impl Hub {
         if let Some(queue) = state.queues.get_mut(index) {
             queue.alive = false;
             queue.busy = false;
-            queue.events.clear();
+            let left = std::mem::take(&mut queue.events);
+            let bytes: usize = left.iter().map(|event| event.derived_bytes()).sum();
+            state.derived_bytes = state.derived_bytes.saturating_sub(bytes);
         }
         if !state.queues.iter().any(|queue| queue.alive) {
             raise(&self.enough);
@@ -438,7 +481,7 @@ mod tests {
         std::thread::scope(|scope| {
             let other = scope.spawn(|| seq_of(hub.next(1, None)));
             assert_eq!(seq_of(hub.next(0, None)), 1);
-            assert!(hub.push_derived(0, vec![event(Hook::OnEdgeCreated, 1)]));
+            hub.push_derived(0, vec![event(Hook::OnEdgeCreated, 1)]);
             assert_eq!(other.join().unwrap(), 1);
         });
     }
@@ -446,8 +489,36 @@ mod tests {
     #[test]
     fn a_source_event_causes_no_more_than_its_share() {
         let hub = Hub::new(vec![vec![], vec![Hook::OnEdgeCreated]], 2).unwrap();
+        assert!(hub.may_cause(1, 1) && !hub.may_cause(1, 2));
         let three = (0..3).map(|_| event(Hook::OnEdgeCreated, 1)).collect();
-        assert!(!hub.push_derived(0, three));
+        hub.push_derived(0, three);
+        assert!(!hub.may_cause(1, 0) && hub.may_cause(2, 0));
+        assert_eq!(hub.lock().queues[1].events.len(), 2);
+    }
+
+    #[test]
+    fn derived_events_that_wait_hold_up_source_and_causes_until_they_are_taken() {
+        let hooks = vec![vec![Hook::OnCommitAnalyzed], vec![Hook::OnNodeUpdated]];
+        let hub = Hub::new(hooks, 1000).unwrap();
+        let large = |bytes: usize| Event {
+            depth: 1,
+            document: vec![b' '; bytes],
+            ..event(Hook::OnNodeUpdated, 1)
+        };
+        hub.push_derived(0, vec![large(DERIVED_AHEAD), large(MOST_DERIVED_BYTES)]);
+        assert!(!hub.may_cause(2, 0));
+        std::thread::scope(|scope| {
+            let source = scope.spawn(|| hub.push(event(Hook::OnCommitAnalyzed, 2)));
+            assert!(matches!(hub.next(1, None), Next::Event(_)));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!source.is_finished());
+            assert!(matches!(hub.next(1, None), Next::Event(_)));
+            assert!(source.join().unwrap());
+        });
+        assert!(hub.may_cause(2, 0));
+        hub.push_derived(0, vec![large(MOST_DERIVED_BYTES)]);
+        hub.leave(1);
+        assert_eq!(hub.lock().derived_bytes, 0);
     }
 
     #[test]

@@ -120,9 +120,12 @@ pub fn guests(dir: &Dir) -> Vec<Guest> {
     );
     let mut guests = facts.map(|facts| facts.plugins).unwrap_or_default();
     for guest in &mut guests {
-        guest
-            .groups
-            .retain(|group| group.ancestors().any(|above| is_ours(above, &marker)));
+        guest.groups.retain(|group| {
+            let straight = group
+                .components()
+                .all(|part| part != std::path::Component::ParentDir);
+            straight && group.ancestors().any(|above| is_ours(above, &marker))
+        });
     }
     guests
 }

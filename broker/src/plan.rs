@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gm_manifest::{ConfigPattern, Refusal};
-use gm_policy::{Because, CompilePlan, Limit, Plan};
+use gm_policy::{Because, CompilePlan, Limit, Placed, Plan};
 use gm_protocol::PROTOCOL;
 use gm_protocol::orders::HostReport;
 use gm_protocol::plan::{
@@ -147,11 +147,15 @@ impl Walls {
 
 fn granted(plan: &Plan) -> Vec<String> {
     let calls = plan.effective().host_api.keys();
-    let files = plan.files().iter().map(|file| {
-        let key = if file.grant.writable { "write" } else { "read" };
-        format!("filesystem.{key} {}", file.grant.prefix)
-    });
+    let files = plan.files().iter().map(file_line);
     calls.map(ToString::to_string).chain(files).collect()
+}
+
+/// A granted path as records print it.
+#[must_use]
+pub fn file_line(file: &Placed) -> String {
+    let key = if file.grant.writable { "write" } else { "read" };
+    format!("filesystem.{key} {}", file.grant.prefix)
 }
 
 fn mounted(plan: &Plan) -> (usize, bool) {

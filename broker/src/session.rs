@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use gm_manifest::{Code, Refusal};
+use rustix::process::Resource;
 
 use crate::config::{Config, Level};
 use crate::home::Home;
@@ -26,6 +27,7 @@ impl Session {
     /// `wall/*` if the launcher or a wall is missing, `internal/*`, `store/*`.
     pub fn begin(home: &Home, config: &Config) -> Result<Self, Refusal> {
         instance::sweep(home)?;
+        raise_descriptors();
         let instance = Instance::begin(home)?;
         let launcher = Launcher::start(home.path(), &instance.name)?;
         instance.describe(launcher.host().groups.iter().map(Into::into).collect())?;
@@ -74,4 +76,12 @@ impl Session {
         launcher.stop();
         drop(instance);
     }
+}
+
+/// As many open files as root lets this user have: each plugin takes about ten.
+fn raise_descriptors() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer the start of a plugin may be refused, and says so.
+    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }

@@ -144,7 +144,7 @@ pub fn live<'a>(
     if let Some(collected) = &dead.collected {
         (tally.cpu_us, tally.memory_peak) = (collected.cpu_us, collected.memory_peak);
     }
-    let reached = reached(&dead, plugin, &tally, open_ms, log_flood);
+    let reached = reached(&dead, plugin, &tally, (open_ms, over), log_flood);
     let restart = restart(Lived {
         ending: dead.ending.kind,
         was_over: over,
@@ -245,10 +245,13 @@ impl<'a> Life<'a, '_> {
         // first, then looks for it, so one of the two sees the other.
         match self.shared.preparer.still_allows(self.plugin) {
             Ok(()) => Ok(()),
-            Err(refusal) if refusal.code == Code::PolicyDisabled => {
-                Err(Cause::Operator(EndingKind::KilledByOperator))
-            }
-            Err(_) => Err(Cause::Operator(EndingKind::Revoked)),
+            Err(refusal) => Err(match refusal.code {
+                Code::PolicyDisabled | Code::PolicyQuarantined | Code::UsageUnknownPlugin => {
+                    Cause::Operator(EndingKind::KilledByOperator)
+                }
+                code if code.class() == "internal" => Cause::Host(refusal.detail),
+                _ => Cause::Operator(EndingKind::Revoked),
+            }),
         }
     }
 
@@ -487,15 +490,16 @@ fn reached(
     dead: &Dead,
     plugin: &Hosted,
     tally: &Tally,
-    open_ms: u128,
+    (open_ms, over): (u128, bool),
     log_flood: (u64, u64),
 ) -> Reached {
     let (limit, peak) = match dead.ending.kind {
-        // Before its first call a plugin has no limit of its own yet.
-        EndingKind::TimedOut if tally.at_hook.is_none() => {
-            let limit = Some(format!("{}s", LOAD_TIME.as_secs()));
+        // Before its first call a plugin has no limit of its own yet, and at its
+        // end none any more.
+        EndingKind::TimedOut if tally.at_hook.is_none() || over => {
+            let time = if over { SHUTDOWN_TIME } else { LOAD_TIME };
             return Reached {
-                limit,
+                limit: Some(format!("{}s", time.as_secs())),
                 peak: Some(open_ms.to_string()),
                 manifest_line: None,
             };

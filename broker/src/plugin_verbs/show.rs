@@ -191,12 +191,16 @@ fn details(
         let effective = plan.effective();
         json!({
             "host_api": effective.host_api.keys().map(|permission| permission.as_str()).collect::<Vec<_>>(),
+            "filesystem": plan.files().iter().map(plan::file_line).collect::<Vec<_>>(),
             "config": effective.config.iter().map(|(pattern, _)| pattern.as_str()).collect::<Vec<_>>(),
             "memory_bytes": effective.memory.value.get(),
             "time_ms": effective.time.value.get(),
             "cpu_percent": effective.cpu.value.get(),
         })
     });
+    for file in plan.iter().flat_map(Plan::files) {
+        output.line(&format!("granted  {}", plan::file_line(file)));
+    }
     record.insert("granted".into(), granted.unwrap_or(Value::Null));
     let refused = plan.as_ref().map(plan::refused).unwrap_or_default();
     record.insert("refused".into(), json!(refused));

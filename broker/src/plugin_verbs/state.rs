@@ -68,12 +68,14 @@ pub(super) fn unload(
     output: &mut Output,
 ) -> Result<u8, Refusal> {
     let (home, _) = invocation.open_home()?;
-    let was_loaded = Registry::open(&home)?.remove(id)?;
+    let removed = Registry::open(&home).and_then(|registry| registry.remove(id));
+    // First: a damaged store must not keep the processes from ending.
+    let ended = control::end_everywhere(&home, &Stop::by_operator(id));
+    let (was_loaded, ended) = (removed?, ended?);
     if !was_loaded && super::trust(&home)?.pin(id)?.is_none() {
         let detail = format!("{id} was never loaded in this home");
         return Err(Refusal::new(Code::UsageUnknownPlugin, detail).plugin(id.as_str()));
     }
-    let ended = control::end_everywhere(&home, &Stop::by_operator(id))?;
     if purge {
         let storage = home.storage()?;
         for end in ["db", "db-wal", "db-shm"] {
@@ -108,9 +110,10 @@ pub(super) fn revoke(
     })?;
     let (home, _) = invocation.open_home()?;
     let is_new = TrustStore::open_to_revoke(home.trust()?.path())?.revoke(&target)?;
-    let ended = control::end_everywhere(&home, &Stop::revoked(&target))?;
+    let ended = control::end_everywhere(&home, &Stop::revoked(&target));
     // Last: a damaged plugin must not keep the processes from ending.
     let disabled = suspend(&home, &target)?;
+    let ended = ended?;
     output.line(&format!(
         "{}: {target}",
         if is_new { "revoked" } else { "revoked already" }

@@ -123,7 +123,6 @@ impl<'a> Hosting<'a> {
             )?,
             rate: Rate::new(limits.log_lines.into(), limits.log_flood.into()),
             result_bytes: usize::try_from(limits.reply.get()).unwrap_or(usize::MAX),
-            most_derived: usize::try_from(limits.derived).unwrap_or(usize::MAX),
         }))
     }
 
@@ -169,6 +168,7 @@ impl<'a> Hosting<'a> {
     /// it, as often as the operator says.
     fn lives(&'a self, plugin: &'a Hosted, mut api: HostApi<'a>) -> Fate {
         let hub = self.hub;
+        let _leaves = Leaves(hub, plugin.index);
         let limits = &self.config.limits;
         let shared = Shared {
             launcher: self.session.launcher(),
@@ -194,7 +194,8 @@ impl<'a> Hosting<'a> {
                 next = self.restart(lived, attempt);
                 next
             });
-            if outcome.ending.kind.may_restart() {
+            // What isn't its doing must not put it into quarantine.
+            if outcome.ending.kind.may_restart() && !outcome.ending.is_our_fault() {
                 bad.push(Instant::now());
             }
             keep(&mut fate, outcome);
@@ -212,7 +213,6 @@ impl<'a> Hosting<'a> {
         if fate.ending.is_some_and(EndingKind::may_restart) && is_loop(&bad) {
             self.quarantine(plugin, bad.len());
         }
-        hub.leave(plugin.index);
         if self.args.options.fail_fast && fate.ending != Some(EndingKind::Finished) {
             hub.interrupt();
         }
@@ -268,6 +268,16 @@ impl<'a> Hosting<'a> {
             ending: Some(EndingKind::Crashed),
             ..Fate::refused(&plugin.source.id, self.recorder.refused(&refusal))
         }
+    }
+}
+
+/// Lets the source and the others go on without a plugin whose thread has ended,
+/// also when it panicked.
+struct Leaves<'a>(&'a Hub, usize);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.leave(self.1);
     }
 }
 

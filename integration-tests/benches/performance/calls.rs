@@ -74,7 +74,6 @@ fn asking(host: &Host, echo: &Path, pinned: bool) -> Value {
         log: desk.log,
         rate: Rate::new(1, 1),
         result_bytes: 1 << 20,
-        most_derived: 1,
     });
     let mut process = host.start(&hosted, None);
     let event = event();

@@ -283,6 +283,28 @@ fn git_directories_and_the_home_are_hidden_at_any_depth() {
 }
 
 #[test]
+fn a_git_below_what_cannot_be_listed_is_hidden_and_a_link_stops_nothing() {
+    if below_l4() {
+        return;
+    }
+    let scene = Scene::new();
+    let locked = scene.root.join("docs/locked");
+    scene.put("docs/locked/.git/config.json", r#"{"token":1}"#);
+    std::os::unix::fs::chown(&locked, Some(12_345), Some(12_345)).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o711)).unwrap();
+    for (name, to) in [("nowhere", "gone"), ("inside", "../deep")] {
+        std::fs::create_dir(scene.root.join("docs").join(name)).unwrap();
+        symlink(to, scene.root.join("docs").join(name).join(".git")).unwrap();
+    }
+    let reply = scene.reply(DOCS, &reader("$REPO/docs/locked/.git/config.json"));
+    assert!([code(DENIED), code(NOT_FOUND)].contains(&reply), "{reply}");
+    assert_eq!(
+        scene.reply(DOCS, &reader("$REPO/docs/a.json")),
+        json!({"a": 1})
+    );
+}
+
+#[test]
 fn what_no_grant_reaches_is_dropped_and_said() {
     let scene = Scene::new();
     symlink(".git", scene.root.join("innocent")).unwrap();

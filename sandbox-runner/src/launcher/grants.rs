@@ -115,11 +115,11 @@ impl Grants {
         Ok(())
     }
 
-    /// Covers what no grant may show, at any depth. Names only are read, no link
-    /// is followed, and no other file system is entered.
+    /// Covers what no grant may show, at any depth. Names only are read and no
+    /// link is followed. The mount is of one file system alone, but may show several
+    /// device numbers (btrfs subvolumes).
     fn cover(&self, root: &str) -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let device = rustix::fs::stat(root)?.st_dev;
         let mut open = vec![root.as_bytes().to_vec()];
         let mut seen = 0;
         while let Some(path) = open.pop() {
@@ -130,14 +130,14 @@ impl Grants {
             let name = OsStr::from_bytes(&path);
             let directory = match openat(CWD, name, flags, Mode::empty()) {
                 Ok(directory) => directory,
-                // What can't be read now can't be read by the plugin either.
-                Err(Errno::ACCESS) => continue,
+                // What lies there could still be opened by its name.
+                Err(Errno::ACCESS) => {
+                    hide(name, true)?;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let stat = fstat(&directory)?;
-            if stat.st_dev != device {
-                continue;
-            }
             if self.hidden.contains(&(stat.st_dev, stat.st_ino)) {
                 hide(name, true)?;
                 continue;
@@ -150,6 +150,11 @@ impl Grants {
                 }
                 let below = [&path, &b"/"[..], file].concat();
                 let kind = kind_of(&directory, &entry)?;
+                // Where a link leads is covered there, or is no part of the grant;
+                // a mount on the link would be one on whatever it names.
+                if kind == FileType::Symlink {
+                    continue;
+                }
                 if file.eq_ignore_ascii_case(GIT) {
                     hide(OsStr::from_bytes(&below), kind == FileType::Directory)?;
                 } else if kind == FileType::Directory {
@@ -191,7 +196,9 @@ impl Grant {
                 if (stat.st_dev, stat.st_ino) != *id {
                     return Err(Errno::STALE);
                 }
-                mount_bind(path, target)?;
+                // By the descriptor, since the path may lead elsewhere by now.
+                let same = format!("/proc/self/fd/{}", number(again.as_fd()));
+                mount_bind(same.as_str(), target)?;
                 shut(OsStr::new(target))
             }
         }

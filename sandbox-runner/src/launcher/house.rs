@@ -258,8 +258,7 @@ impl House {
 
     /// Gives everything back, when no child is left.
     pub(crate) fn close(mut self) {
-        self.instance.remove();
-        let _ = std::fs::remove_file(&self.live.0);
+        self.forget();
         if let Some(sweeper) = self.sweeper.take() {
             sweeper.dismiss();
         }
@@ -268,7 +267,14 @@ impl House {
     /// Kills and removes whatever a killed launcher left. Uses paths only.
     pub(crate) fn clear(&mut self) {
         self.instance.clear();
-        let _ = std::fs::remove_file(&self.live.0);
+        self.forget();
+    }
+
+    /// A group that could not be removed is known to later sweeps by the file.
+    fn forget(&mut self) {
+        if self.instance.remove() {
+            let _ = std::fs::remove_file(&self.live.0);
+        }
     }
 }
 

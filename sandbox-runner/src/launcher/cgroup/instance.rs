@@ -229,25 +229,27 @@ impl Instance {
         }
     }
 
-    /// Removes the instance's own directories, when no child is left.
-    pub(crate) fn remove(&mut self) {
+    /// Removes the instance's own directories, when no child is left; false = one
+    /// is still there.
+    pub(crate) fn remove(&mut self) -> bool {
+        let mut all = true;
         for site in std::mem::take(&mut self.roots) {
             let _ = remove(&site.below("plugins").dir);
             let host = site.below("host").dir;
             if site.v2 && host.exists() {
                 self.hand_back(&site, &host);
             }
-            let _ = remove(&site.dir);
+            all &= remove(&site.dir).is_ok();
         }
+        all
     }
 
-    /// Kills every process of the instance's children, and removes all groups.
+    /// Kills every process of the instance's children, and removes their groups.
     pub(crate) fn clear(&mut self) {
         self.kill_all();
         for site in &self.roots {
             clear_plugins(&site.below("plugins").dir);
         }
-        self.remove();
     }
 
     /// v2: gives the controllers and the processes back to the parent. Another
@@ -298,6 +300,20 @@ pub(crate) fn sweep(tree: &Tree, live: &Path) {
             if dead(live, instance) {
                 sweep_one(&entry.path());
             }
+        }
+    }
+    forget_swept(tree, live);
+}
+
+/// Removes the files of dead instances that have no group left anywhere.
+fn forget_swept(tree: &Tree, live: &Path) {
+    for entry in std::fs::read_dir(live).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let group = format!("gm-{name}");
+        let gone = |place: &Place| !place.dir.join(&group).exists();
+        if instance_of(&group).is_some() && tree.places.iter().all(gone) && dead(live, name) {
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
