@@ -11,7 +11,9 @@ mod control;
 mod crash;
 #[cfg(test)]
 mod endings;
+#[cfg(test)]
 mod endurance;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod graph;
