@@ -12,6 +12,7 @@ use gm_manifest::{GrantRoot, Refusal};
 use gm_policy::{FileRequest, Placed, Plan, Refused, RefusedBy, place};
 use gm_protocol::plan::{MAX_GRANTS, MAX_HIDDEN};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::io::Errno;
 
 use crate::source::Repository;
 
@@ -78,23 +79,30 @@ impl Surroundings {
         files: &mut Vec<Placed>,
         opened: &mut Opened,
     ) -> Result<(), String> {
-        let base = match request.path.root() {
+        let below = Path::new(request.path.below());
+        let open = || match request.path.root() {
+            GrantRoot::Host => open_below(Path::new("/"), below, ResolveFlags::NO_SYMLINKS),
+            // Its content is no more to be trusted than the plugin: a link that is
+            // committed there must not be a way out.
+            _ => {
+                let tree = self.work_tree.as_deref();
+                let tree = tree.ok_or("there is no work tree, so no $REPO")?;
+                open_below(tree, below, ResolveFlags::BENEATH)
+            }
+        };
+        match request.path.root() {
             GrantRoot::Data => {
                 place(files, request, None, true);
                 return Ok(());
             }
-            GrantRoot::Host => PathBuf::from("/"),
-            GrantRoot::Repo => self
-                .work_tree
-                .clone()
-                .ok_or("there is no work tree, so no $REPO")?,
             GrantRoot::Assets => return Err("files of the package are read by asset_read".into()),
-        };
+            GrantRoot::Host | GrantRoot::Repo => {}
+        }
         let number = u8::try_from(opened.reads.len()).unwrap_or(u8::MAX);
         if usize::from(number) >= MAX_GRANTS {
             return Err(format!("at most {MAX_GRANTS} paths are granted"));
         }
-        let (fd, path, directory) = open(&base.join(request.path.below()))?;
+        let (fd, path, directory) = open()?;
         self.check(&path)?;
         if directory {
             self.hide_below(&path, opened)?;
@@ -123,7 +131,11 @@ impl Surroundings {
             {
                 continue;
             }
-            let (fd, ..) = open(hidden)?;
+            let (fd, ..) = open_below(
+                Path::new("/"),
+                below_root(hidden),
+                ResolveFlags::NO_SYMLINKS,
+            )?;
             if opened.hidden.len() >= MAX_HIDDEN {
                 return Err("it holds too much that no grant may show".into());
             }
@@ -133,12 +145,38 @@ impl Surroundings {
     }
 }
 
-/// Opens a path, links resolved once, and says where it led and whether it is a
-/// directory.
-fn open(path: &Path) -> Result<(OwnedFd, PathBuf, bool), String> {
+/// A canonical path as seen from `/`.
+fn below_root(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
+/// Opens what is `below` a directory of ours, and says where it led and whether it
+/// is a directory. `links` says which links may lead where (openat2(2)).
+fn open_below(
+    base: &Path,
+    below: &Path,
+    links: ResolveFlags,
+) -> Result<(OwnedFd, PathBuf, bool), String> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let fd = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
-        .map_err(|error| format!("it can't be opened: {error}"))?;
+    let why = |error| match error {
+        Errno::XDEV => "a link in it leads out of the repository".to_owned(),
+        Errno::LOOP => "there is a symbolic link in it: name where that leads".to_owned(),
+        error => format!("it can't be opened: {error}"),
+    };
+    let no_magic = ResolveFlags::NO_MAGICLINKS;
+    let base = openat2(
+        CWD,
+        base,
+        flags | OFlags::DIRECTORY,
+        Mode::empty(),
+        no_magic,
+    );
+    let base = base.map_err(why)?;
+    let below = match below.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => below,
+    };
+    let fd = openat2(&base, below, flags, Mode::empty(), links | no_magic).map_err(why)?;
     let stat = fstat(&fd).map_err(|error| error.to_string())?;
     let directory = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => true,
@@ -183,7 +221,10 @@ mod tests {
         std::fs::create_dir(root.join("home")).unwrap();
         std::os::unix::fs::symlink("a/.git", root.join("link")).unwrap();
         let around = surroundings(&root, &[&root.join("home")]);
-        let led = |name: &str| open(&root.join(name)).unwrap().1;
+        let led = |name: &str| {
+            let opened = open_below(&root, Path::new(name), ResolveFlags::BENEATH);
+            opened.unwrap().1
+        };
         assert_eq!(led("link"), root.join("a/.git"));
         assert!(around.check(&led("link")).is_err());
         assert!(around.check(&led("home")).is_err());
@@ -193,8 +234,32 @@ mod tests {
 
     #[test]
     fn what_is_neither_file_nor_directory_is_not_granted() {
-        assert!(open(Path::new("/dev/null")).is_err());
-        assert!(open(Path::new("/no/such/path")).is_err());
+        let host = |path| open_below(Path::new("/"), Path::new(path), ResolveFlags::NO_SYMLINKS);
+        assert!(host("dev/null").is_err());
+        assert!(host("no/such/path").is_err());
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_repository_and_none_is_followed_on_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("repo/docs")).unwrap();
+        for (to, name) in [("/etc", "etc"), ("..", "up"), ("/", "all"), ("docs", "in")] {
+            std::os::unix::fs::symlink(to, root.join("repo").join(name)).unwrap();
+        }
+        let tree = root.join("repo");
+        let repo = |below: &str| open_below(&tree, Path::new(below), ResolveFlags::BENEATH);
+        for out in ["etc", "etc/passwd", "up", "all"] {
+            assert!(
+                repo(out).unwrap_err().contains("out of the repository"),
+                "{out}"
+            );
+        }
+        assert_eq!(repo("in").unwrap().1, tree.join("docs"));
+        assert_eq!(repo("").unwrap().1, tree);
+        let link = below_root(&tree).join("in");
+        let host = open_below(Path::new("/"), &link, ResolveFlags::NO_SYMLINKS);
+        assert!(host.unwrap_err().contains("symbolic link"));
     }
 
     #[test]

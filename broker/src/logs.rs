@@ -25,6 +25,8 @@ pub struct LogFile {
     file: File,
     size: u64,
     most: u64,
+    /// The last line may have no end.
+    torn: bool,
 }
 
 impl LogFile {
@@ -38,21 +40,40 @@ impl LogFile {
             file,
             size,
             most,
+            // What a crash or a full disk left of a line ends before the next one.
+            torn: size > 0,
         })
     }
 
     /// Appends one line. A full disk loses the line, never the run.
-    pub fn line(&mut self, text: &str) {
+    ///
+    /// # Errors
+    /// The line, or the end of it, is lost.
+    pub fn line(&mut self, text: &str) -> std::io::Result<()> {
         if self.size >= self.most {
             self.rotate();
         }
-        let mut line = String::with_capacity(text.len() + 1);
+        let mut line = String::with_capacity(text.len() + 2);
+        if std::mem::take(&mut self.torn) && !self.ends_a_line() {
+            line.push('\n');
+        }
         line.push_str(text);
         line.push('\n');
-        if self.file.write_all(line.as_bytes()).is_ok() {
-            self.size = self
-                .size
-                .saturating_add(line.len().try_into().unwrap_or(u64::MAX));
+        let written = self.file.write_all(line.as_bytes());
+        self.torn = written.is_err();
+        self.size = self
+            .size
+            .saturating_add(line.len().try_into().unwrap_or(u64::MAX));
+        written
+    }
+
+    fn ends_a_line(&self) -> bool {
+        use std::os::unix::fs::FileExt as _;
+        let len = self.file.metadata().map(|meta| meta.len()).unwrap_or(0);
+        let mut last = [0];
+        match len.checked_sub(1) {
+            Some(at) => self.file.read_exact_at(&mut last, at).is_ok() && last == *b"\n",
+            None => true,
         }
     }
 

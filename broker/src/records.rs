@@ -40,6 +40,21 @@ pub struct Recorder<'a> {
 struct Sinks<'a> {
     output: &'a mut Output,
     journal: LogFile,
+    /// A line of the journal was lost, and that was told.
+    lost: bool,
+}
+
+impl Sinks<'_> {
+    /// To the journal. What can't be written is told once: a run doesn't end of a
+    /// full disk, but nobody must take the journal for whole.
+    fn keep(&mut self, line: &str) {
+        if let Err(error) = self.journal.line(line)
+            && !std::mem::replace(&mut self.lost, true)
+        {
+            let text = format!("logs/broker.jsonl lacks records of this run: {error}");
+            self.output.warn(&text);
+        }
+    }
 }
 
 impl<'a> Recorder<'a> {
@@ -47,7 +62,11 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn new(output: &'a mut Output, journal: LogFile, wanted: Wanted) -> Self {
         Self {
-            sinks: Mutex::new(Sinks { output, journal }),
+            sinks: Mutex::new(Sinks {
+                output,
+                journal,
+                lost: false,
+            }),
             wanted,
         }
     }
@@ -67,7 +86,8 @@ impl<'a> Recorder<'a> {
     pub fn log(&self, source: &Source, log: &mut LogFile, fields: Value) {
         let record = record("log", Some(source), fields);
         if let Ok(line) = serde_json::to_string(&record) {
-            log.line(&line);
+            // Its own loss; what is lost of the run's journal is told.
+            let _ = log.line(&line);
         }
         if self.wanted.logs {
             let mut sinks = self.lock();
@@ -90,7 +110,7 @@ impl<'a> Recorder<'a> {
         line.insert("plugin".into(), json!(refusal.plugin));
         line.insert("version".into(), json!(refusal.version));
         let line = Value::Object(line).to_string();
-        sinks.journal.line(&line);
+        sinks.keep(&line);
         exit
     }
 
@@ -112,7 +132,7 @@ impl<'a> Recorder<'a> {
             sinks.output.record(record);
         }
         if let Ok(line) = line {
-            sinks.journal.line(&line);
+            sinks.keep(&line);
         }
     }
 

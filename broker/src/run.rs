@@ -84,13 +84,15 @@ pub fn hosted_after(
     output: &mut Output,
     first: impl FnOnce(&Session) -> Result<(), Refusal>,
 ) -> Result<u8, Refusal> {
+    // First of all: an early one must not end the broker without a record.
+    let signals = Signals::take()?;
     let session = Session::begin(home, config)?;
-    // After the launcher, which must not inherit the mask; before any thread.
-    let exit = Signals::take().and_then(|signals| {
-        let level = session.level(config, args.options.min_isolation)?;
-        first(&session)?;
-        host(&session, &signals, level, home, config, args, output)
-    });
+    let exit = session
+        .level(config, args.options.min_isolation)
+        .and_then(|level| {
+            first(&session)?;
+            host(&session, &signals, level, home, config, args, output)
+        });
     session.end();
     exit
 }

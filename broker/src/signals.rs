@@ -10,8 +10,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use crate::ending::EndingKind;
 use crate::hub::Hub;
 
-/// Signals as readable events. Made after the launcher was started (which must
-/// not inherit the mask) and before any thread (which must).
+/// How long plugins and source have after the second signal.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Signals as readable events. Made before any thread, which must inherit the
+/// mask. The launcher doesn't: a `Command` begins with an empty one.
 #[derive(Debug)]
 pub struct Signals {
     arrived: SignalFd,
@@ -55,20 +58,25 @@ impl Signals {
     /// the first one asks for.
     pub fn serve(&self, hub: &Hub) -> Option<u8> {
         let mut first = None;
+        let mut deadline: Option<std::time::Instant> = None;
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(self.arrived.as_fd(), PollFlags::IN),
                 PollFd::new(&self.over, PollFlags::IN),
             ];
-            if let Err(error) = poll(&mut fds, None)
-                && error != rustix::io::Errno::INTR
-            {
-                return first;
+            let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
+            let left = left.and_then(|left| rustix::event::Timespec::try_from(left).ok());
+            match poll(&mut fds, left.as_ref()) {
+                // The source hangs in a system call. The launcher ends what lives.
+                Ok(0) => std::process::exit(i32::from(first.unwrap_or(1))),
+                Err(error) if error != rustix::io::Errno::INTR => return first,
+                _ => {}
             }
             while let Ok(Some(info)) = self.arrived.read_signal() {
                 let exit = exit_of(info.ssi_signo);
                 if first.is_some() {
                     hub.stop_all(EndingKind::KilledByOperator);
+                    deadline.get_or_insert_with(|| std::time::Instant::now() + AT_ONCE);
                 } else {
                     first = Some(exit);
                     hub.interrupt();

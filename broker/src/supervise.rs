@@ -178,7 +178,14 @@ impl<'a> Life<'a, '_> {
             Err(cause) => cause,
         };
         let open_ms = self.step.elapsed().as_millis();
-        (process.end(cause), open_ms)
+        let mut dead = process.end(cause);
+        // Whoever revokes it kills it where this run doesn't answer in time.
+        if dead.ending.signal == Some(libc::SIGKILL)
+            && let Err(cause @ Cause::Operator(_)) = self.still_allowed()
+        {
+            dead.ending = Ending::judge(&cause, None, None);
+        }
+        (dead, open_ms)
     }
 
     fn start(&self) -> Result<Process<'a>, SpawnError> {
@@ -243,6 +250,10 @@ impl<'a> Life<'a, '_> {
         written.map_err(|refusal| Cause::Host(refusal.detail))?;
         // Written down first, then asked: who revokes it writes the revocation
         // first, then looks for it, so one of the two sees the other.
+        self.still_allowed()
+    }
+
+    fn still_allowed(&self) -> Result<(), Cause> {
         match self.shared.preparer.still_allows(self.plugin) {
             Ok(()) => Ok(()),
             Err(refusal) => Err(match refusal.code {

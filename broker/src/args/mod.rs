@@ -79,12 +79,21 @@ impl Invocation {
     /// `usage/arguments` if no home is named, `store/unsafe-permissions`,
     /// `config/*`.
     pub fn open_home(&self) -> Result<(Home, Config), Refusal> {
+        home::open(&self.place()?)
+    }
+
+    /// The home for what must work whatever is written in broker.toml: taking trust
+    /// away and ending what runs.
+    ///
+    /// # Errors
+    /// As [`Self::open_home`], but never class `config`.
+    pub fn open_home_to_stop(&self) -> Result<Home, Refusal> {
+        home::open_to_stop(&self.place()?)
+    }
+
+    fn place(&self) -> Result<PathBuf, Refusal> {
         let root = rustix::process::geteuid().is_root();
-        home::open(&home::resolve(
-            self.home.as_deref(),
-            &self.environment,
-            root,
-        )?)
+        home::resolve(self.home.as_deref(), &self.environment, root)
     }
 }
 

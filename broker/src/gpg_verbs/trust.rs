@@ -50,10 +50,10 @@ pub(super) fn remove(
     output: &mut Output,
 ) -> Result<u8, Refusal> {
     let fingerprint = typed_fingerprint(typed)?;
-    if !store(invocation)?.remove_key(&fingerprint)? {
+    let home = invocation.open_home_to_stop()?;
+    if !TrustStore::open(home.trust()?.path())?.remove_key(&fingerprint)? {
         return Err(usage(format!("the key {fingerprint} is not trusted here")));
     }
-    let (home, _) = invocation.open_home()?;
     let stop = Stop::revoked(&RevocationTarget::Key(fingerprint.clone()));
     let ended = control::end_everywhere(&home, &stop)?;
     output.line(&format!("trusted no longer: {fingerprint}"));

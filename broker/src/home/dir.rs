@@ -142,7 +142,8 @@ impl Dir {
     /// # Errors
     /// As [`Self::child`].
     pub fn append(&self, name: impl AsRef<OsStr>) -> Result<File, Refusal> {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        // To be read as well: whether the last line has an end.
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
         self.open_file(name.as_ref(), flags)?
             .ok_or_else(|| failed("open", &self.path.join(name.as_ref()), Errno::NOENT))
     }

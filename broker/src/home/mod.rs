@@ -90,6 +90,26 @@ pub fn open(path: &Path) -> Result<(Home, Config), Refusal> {
     Ok((Home { dir }, config))
 }
 
+/// The same without broker.toml, if that can't be read; the home must belong to
+/// the effective user then.
+///
+/// # Errors
+/// As [`open`], but never class `config`.
+pub fn open_to_stop(path: &Path) -> Result<Home, Refusal> {
+    match open(path) {
+        Ok((home, _)) => Ok(home),
+        Err(refusal) if refusal.code.class() == "config" => {
+            let dir = Dir::root(path)?;
+            let me = rustix::process::geteuid();
+            match dir.owner() == me {
+                true => Ok(Home { dir }),
+                false => Err(refusal),
+            }
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// The layout. Every method that returns a [`Dir`] makes it if it isn't there,
 /// and refuses what others could have written.
 impl Home {

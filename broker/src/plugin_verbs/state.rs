@@ -40,7 +40,7 @@ pub(super) fn disable(
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<u8, Refusal> {
-    let (home, _) = invocation.open_home()?;
+    let home = invocation.open_home_to_stop()?;
     let changed = Registry::open(&home)?.change(id, |state| state.enabled = false)?;
     let ended = control::end_everywhere(&home, &Stop::by_operator(id))?;
     output.line(&format!(
@@ -67,7 +67,7 @@ pub(super) fn unload(
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<u8, Refusal> {
-    let (home, _) = invocation.open_home()?;
+    let home = invocation.open_home_to_stop()?;
     let removed = Registry::open(&home).and_then(|registry| registry.remove(id));
     // First: a damaged store must not keep the processes from ending.
     let ended = control::end_everywhere(&home, &Stop::by_operator(id));
@@ -108,7 +108,7 @@ pub(super) fn revoke(
         usage(format!("{typed:?} can't be revoked"))
             .rule("the id of a plugin, a full fingerprint, or sha256: and 64 hex digits")
     })?;
-    let (home, _) = invocation.open_home()?;
+    let home = invocation.open_home_to_stop()?;
     let is_new = TrustStore::open_to_revoke(home.trust()?.path())?.revoke(&target)?;
     let ended = control::end_everywhere(&home, &Stop::revoked(&target));
     // Last: a damaged plugin must not keep the processes from ending.

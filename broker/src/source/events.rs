@@ -81,7 +81,7 @@ impl Events {
                 .as_fd()
                 .try_clone_to_owned()
                 .map(File::from),
-            false => File::open(path),
+            false => open_to_read(path),
         };
         let file = file.map_err(|error| {
             Refusal::new(Code::SourceBadEvent, format!("{}: {error}", path.display()))
@@ -133,6 +133,10 @@ impl Events {
     }
 
     fn event(&self, text: &str) -> Result<Event, Refusal> {
+        // A sequence of the two values would do as well.
+        if !text.trim_start().starts_with('{') {
+            return Err(self.bad("isn't an object"));
+        }
         let line: Line<'_> = serde_json::from_str(text).map_err(|error| self.bad(error))?;
         let hook = Hook::parse(&line.hook).map_err(|error| self.bad(error))?;
         let data = line.data.get();
@@ -155,6 +159,17 @@ impl Events {
             format!("events, line {}: {why}", self.line),
         )
     }
+}
+
+/// A named pipe without a writer must not hold up who opens it: poll(2) waits for
+/// one, and can be told to stop.
+fn open_to_read(path: &Path) -> std::io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK)?;
+    Ok(File::from(fd))
 }
 
 impl Iterator for Events {

@@ -85,6 +85,66 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
     Ok(Some(bytes))
 }
 
+/// Files of a Git directory that are read whole.
+const FILES: [&str; 8] = [
+    "HEAD",
+    "config",
+    "config.worktree",
+    "commondir",
+    "gitdir",
+    "packed-refs",
+    "shallow",
+    "objects/info/alternates",
+];
+/// The most entries of `refs` that are looked at.
+const MAX_REFS: usize = 1_000_000;
+
+/// Refuses a Git directory that has a named pipe or a device where a file should
+/// be: reading it could wait for ever.
+///
+/// # Errors
+/// `source/not-a-repository`.
+pub(super) fn plain_files(git_dir: &Path) -> Result<(), Refusal> {
+    for name in FILES {
+        let path = git_dir.join(name);
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(unknown(format_args!("{name} is not a plain file")));
+        }
+    }
+    Ok(())
+}
+
+/// The same of its references.
+///
+/// # Errors
+/// As [`plain_files`].
+pub(super) fn plain_references(git_dir: &Path) -> Result<(), Refusal> {
+    let mut open = vec![git_dir.join("refs")];
+    let mut seen = 0;
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            seen += 1;
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            if seen > MAX_REFS {
+                return Err(unknown("it has too many references"));
+            }
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if entry
+                .path()
+                .metadata()
+                .is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+            {
+                let name = entry.path().display().to_string();
+                return Err(unknown(format_args!("{name} is not a plain file")));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn extension(name: &str, value: &str) -> Result<(), Refusal> {
     match (name, value) {
         ("objectformat", "sha1" | "sha256") | ("refstorage", "files") => Ok(()),

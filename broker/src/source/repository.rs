@@ -62,6 +62,9 @@ impl Repository {
             .filter(|_| dot_git.ends_with(".git"))
             .map(Path::to_path_buf);
         owned(&dot_git, root.as_deref(), &git_dir, &common_dir, trust)?;
+        format::plain_files(&common_dir)?;
+        format::plain_references(&git_dir)?;
+        format::plain_references(&common_dir)?;
         format::check(&common_dir)?;
         let git = open(&dot_git)?;
         let work_tree = git.workdir().map(canonical).transpose()?;
@@ -153,9 +156,11 @@ impl Repository {
 fn named(directory: &Path) -> Result<PathBuf, Refusal> {
     let directory = canonical(directory)?;
     let dot_git = directory.join(".git");
+    format::plain_files(&dot_git)?;
     if discover::is_git(&dot_git).is_ok() {
         return Ok(dot_git);
     }
+    format::plain_files(&directory)?;
     discover::is_git(&directory).map_err(|error| not_one(&directory, error))?;
     Ok(directory)
 }
@@ -163,6 +168,9 @@ fn named(directory: &Path) -> Result<PathBuf, Refusal> {
 /// The same, of the nearest directory upwards that has one.
 fn surrounding(here: &Path) -> Result<PathBuf, Refusal> {
     let here = canonical(here)?;
+    for above in here.ancestors() {
+        format::plain_files(&above.join(".git"))?;
+    }
     // Who owns it is judged below, by our own rule.
     let options = upwards::Options {
         trust: upwards::TrustPolicy::Assume(Trust::Reduced),
@@ -193,6 +201,7 @@ impl Places {
                     .map_err(|error| not_one(dot_git, error))?,
             )?
         };
+        format::plain_files(&git_dir)?;
         let common_dir = match discover::path::from_plain_file(&git_dir.join("commondir")) {
             None => git_dir.clone(),
             Some(Ok(path)) => canonical(&git_dir.join(path))?,

@@ -92,6 +92,7 @@ pub fn at_call(act: &str, peer: &mut Peer, call: u32, more: bool) -> Option<()> 
         "wrong-magic" => peer.send_words([MAGIC + 1, 4, peer.seq, 0], b"1234"),
         "flags" => peer.send_words([MAGIC, 4, peer.seq, 1], b"1234"),
         "over-a-frame" => peer.raw(&vec![0x5a; MAX_FRAME + 1]),
+        "raised-buffer" => peer.raw_largest(),
         "seq-repeated" => peer.send_as(&answer(call, b"{}"), peer.seq.wrapping_sub(1)),
         "seq-skipped" => peer.send_as(&answer(call, b"{}"), peer.seq + 1),
         "unknown-tag" => peer.send_body(&[200, 0, 0, 0, 0, 0]),
@@ -109,6 +110,9 @@ pub fn at_call(act: &str, peer: &mut Peer, call: u32, more: bool) -> Option<()> 
         "ungranted-call" => host(peer, HostOp::NodePut, b"{\"id\":\"a\",\"kind\":\"b\"}"),
         "wrong-call-id" => peer.send(&host_message(9, HostOp::Log, b"x")),
         "claims-longer-argument" => longer_argument(peer),
+        "odd-names" => odd_names(peer),
+        "calls-at-once" => calls_at_once(peer),
+        "asks-for-credentials" => peer.ask_for_credentials(),
         "descriptors" => descriptors(peer),
         "flood" => flood(peer),
         "never-reads" => sleep_for_ever(),
@@ -198,6 +202,28 @@ fn host_message(id: u32, op: HostOp, text: &[u8]) -> FromRunner {
 fn host(peer: &mut Peer, op: HostOp, text: &[u8]) -> Option<()> {
     peer.send(&host_message(0, op, text))?;
     peer.recv().map(|_| ())
+}
+
+/// Calls that aren't granted, on names that no path or text should have.
+fn odd_names(peer: &mut Peer) -> Option<()> {
+    let long = vec![b'a'; 60 * 1024];
+    let names: [&[u8]; 5] = [b"../up", b"/etc/shadow", b"nul\0nul", &[0xff, 0xfe, 0x80], &long];
+    for name in names {
+        let id = peer.next_host_call();
+        peer.send(&host_message(id, HostOp::NodeGet, name))?;
+        peer.recv()?;
+    }
+    Some(())
+}
+
+/// More calls of the host than any runner has open, none of their answers read.
+fn calls_at_once(peer: &mut Peer) -> Option<()> {
+    for _ in 0..33 {
+        let id = peer.next_host_call();
+        peer.send(&host_message(id, HostOp::Log, b"again"))?;
+    }
+    // Only then: what it answers with must not be taken for the next call.
+    (0..33).try_for_each(|_| peer.recv().map(|_| ()))
 }
 
 fn longer_argument(peer: &mut Peer) -> Option<()> {

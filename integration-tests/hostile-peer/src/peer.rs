@@ -135,6 +135,18 @@ impl Peer {
         self.send(&answer(call, reply))
     }
 
+    /// One packet, as large as the kernel lets this process make it.
+    pub fn raw_largest(&mut self) -> Option<()> {
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.link, 4 << 20);
+        let sizes = [1 << 20, 512 << 10, 256 << 10, 128 << 10];
+        sizes.iter().find_map(|size| self.raw(&vec![0x5a; *size]))
+    }
+
+    /// Has the kernel add credentials to whatever it receives.
+    pub fn ask_for_credentials(&mut self) -> Option<()> {
+        rustix::net::sockopt::set_socket_passcred(&self.link, true).ok()
+    }
+
     /// Ends one direction of the link.
     pub fn shut_down_writing(&mut self) -> Option<()> {
         rustix::net::shutdown(&self.link, rustix::net::Shutdown::Write).ok()

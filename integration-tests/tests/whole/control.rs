@@ -92,6 +92,38 @@ fn ticks(process: Process) -> u64 {
 }
 
 #[test]
+fn an_early_interrupt_is_one_too() {
+    let home = observed();
+    for wait in [0, 3, 10, 30] {
+        let live = home.start_events(&[]);
+        // Before that the process is no broker yet: nobody can catch its signals.
+        let broker = Process::find(live.pid()).unwrap();
+        assert!(within(Duration::from_secs(10), || broker.status("SigBlk")
+            != "0000000000000000"));
+        std::thread::sleep(Duration::from_millis(wait));
+        live.signal(Signal::TERM);
+        let run = live.finish();
+        run.expect_exit(143);
+        assert_eq!(run.last()["event"], "run_ended");
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_left_at_the_first_interrupt() {
+    let home = observed();
+    let pipe = home.beside("events");
+    let kind = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    let mut live = home.start(&["run", "--events", pipe.to_str().unwrap()]);
+    live.wait_for("a start", |record| record["event"] == "started");
+    live.signal(Signal::INT);
+    let run = live.finish();
+    run.expect_exit(130);
+    run.expect_ending(OBSERVER, "finished");
+}
+
+#[test]
 fn the_second_interrupt_ends_a_run_at_once() {
     let home = Home::new();
     let package = Package::of("endless-loop").permission("time_limit", "\"60s\"");

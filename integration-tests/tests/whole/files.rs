@@ -264,18 +264,17 @@ fn git_directories_and_the_home_are_hidden_at_any_depth() {
     scene.put("docs/sub/.git/config", "[core]");
     scene.put("docs/linked/.git", "gitdir: elsewhere");
     let all = "{ read = [\"$REPO\"] }";
-    for path in ["$REPO/.git/config", "$REPO/docs/sub/.git/config"] {
+    for path in [
+        "$REPO/.git/config",
+        "$REPO/docs/sub/.git/config",
+        "$REPO/docs/linked/.git",
+    ] {
         let reply = scene.reply(all, &reader(path));
         assert!(
             [code(DENIED), code(NOT_FOUND)].contains(&reply),
             "{path}: {reply}"
         );
     }
-    // Covered by an empty file: nothing of it is there, and a reply of nothing is none.
-    assert_eq!(
-        scene.reply(all, &reader("$REPO/docs/linked/.git")),
-        Value::Null
-    );
     assert_eq!(
         scene.reply(all, &reader("$REPO/secret.json")),
         json!({"secret": true})
@@ -300,6 +299,44 @@ fn a_git_below_what_cannot_be_listed_is_hidden_and_a_link_stops_nothing() {
     assert!([code(DENIED), code(NOT_FOUND)].contains(&reply), "{reply}");
     assert_eq!(
         scene.reply(DOCS, &reader("$REPO/docs/a.json")),
+        json!({"a": 1})
+    );
+}
+
+#[test]
+fn no_committed_link_takes_a_grant_out_of_the_repository() {
+    let scene = Scene::new();
+    std::fs::write(scene.home.beside("beside.json"), r#"{"beside":1}"#).unwrap();
+    let beside = scene.home.beside("");
+    for (to, name) in [
+        (beside.to_str().unwrap(), "there"),
+        ("..", "up"),
+        ("/", "all"),
+        ("docs", "in"),
+    ] {
+        symlink(to, scene.root.join(name)).unwrap();
+    }
+    for (grant, path) in [
+        ("$REPO/there", "$REPO/there/beside.json"),
+        ("$REPO/there/beside.json", "$REPO/there/beside.json"),
+        ("$REPO/up", "$REPO/up/beside.json"),
+        ("$REPO/all", "$REPO/all/etc/hostname"),
+    ] {
+        let filesystem = format!("{{ read = [\"{grant}\"] }}");
+        let run = scene.run(&filesystem, &reader(path));
+        let started = run.records.iter().find(|r| r["event"] == "started");
+        let refused = started.unwrap()["refused"].as_array().unwrap();
+        let why = text(&refused[0], "why");
+        assert!(why.contains("out of the repository"), "{grant}: {why}");
+        let reply = run
+            .records
+            .iter()
+            .find(|r| r["hook"] == "on_commit_analyzed");
+        assert_eq!(reply.unwrap()["reply"], code(DENIED), "{grant}");
+    }
+    let inside = "{ read = [\"$REPO/in\"] }";
+    assert_eq!(
+        scene.reply(inside, &reader("$REPO/in/a.json")),
         json!({"a": 1})
     );
 }

@@ -165,6 +165,18 @@ fn a_launcher_that_is_none_ends_the_run_as_an_internal_fault() {
 }
 
 #[test]
+fn a_launcher_that_never_answers_frees_the_broker() {
+    let (home, directory) = with_own_binaries();
+    // It reads what it was given for ever, and says nothing.
+    std::fs::copy("/bin/cat", directory.join("gm-launcher")).unwrap();
+    let begun = std::time::Instant::now();
+    let run = home.run(&Repository::of(1), &[]);
+    run.expect_refused(70, "internal/launcher");
+    run.expect_nothing_started();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
 fn what_can_not_be_written_is_an_internal_fault_that_names_it() {
     let home = Home::new();
     let package = Package::of("observer");

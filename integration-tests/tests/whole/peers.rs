@@ -47,15 +47,19 @@ fn home() -> Home {
     home
 }
 
+/// A plugin in whose place this act is done.
+fn acting(id: &str, act: &str) -> Package {
+    Package::of("observer")
+        .id(id)
+        .asset(&format!("act.{act}"), b"")
+        .permission("host_api", "[\"log:write\"]")
+        .permission("time_limit", "\"700ms\"")
+}
+
 /// Runs one act beside an honest plugin, with two events.
 fn perform(home: &Home, act: &str) -> Seen {
     let id = format!("com.test.act-{act}");
-    let package = Package::of("observer")
-        .id(&id)
-        .asset(&format!("act.{act}"), b"")
-        .permission("host_api", "[\"log:write\"]")
-        .permission("time_limit", "\"700ms\"");
-    home.load(&package);
+    home.load(&acting(&id, act));
     let mut live = home.start_events(&[NEIGHBOUR, &id]);
     let is =
         |record: &Value, event: &str, of: &str| record["event"] == event && record["plugin"] == of;
@@ -121,6 +125,7 @@ fn a_frame_that_breaks_a_rule_is_the_last() {
         "wrong-magic",
         "flags",
         "over-a-frame",
+        "raised-buffer",
         "seq-repeated",
         "seq-skipped",
         "unknown-tag",
@@ -137,6 +142,12 @@ fn a_frame_that_breaks_a_rule_is_the_last() {
             seen.run.replies(&seen.id, "on_commit_analyzed").is_empty(),
             "{act}"
         );
+        // Nothing that its neighbour said is in anything about it.
+        let records = seen.run.records.iter();
+        let about = records.filter(|record| record["plugin"] == seen.id.as_str());
+        for record in about {
+            assert!(!record.to_string().contains("honest"), "{act}: {record:#}");
+        }
     }
 }
 
@@ -183,6 +194,31 @@ fn a_flood_is_stopped_and_the_neighbour_does_not_notice() {
 }
 
 #[test]
+fn three_floods_together_leave_the_neighbour_its_share() {
+    let home = home();
+    let ids: Vec<String> = (1..=3).map(|n| format!("com.test.flood-{n}")).collect();
+    for id in &ids {
+        home.load(&acting(id, "flood"));
+    }
+    let mut words = vec![NEIGHBOUR];
+    words.extend(ids.iter().map(String::as_str));
+    let mut live = home.start_events(&words);
+    live.write_line(EVENT);
+    live.write_line(EVENT);
+    let run = live.finish();
+    for id in &ids {
+        let ended = run.one(id, "ended");
+        let ending = text(ended, "ending");
+        assert!(
+            ["protocol_violation", "log_flood", "timed_out"].contains(&ending),
+            "{ended:#}"
+        );
+    }
+    run.expect_ending(NEIGHBOUR, "finished");
+    assert_eq!(run.replies(NEIGHBOUR, "on_commit_analyzed").len(), 2);
+}
+
+#[test]
 fn descriptors_in_good_frames_are_dropped_by_the_kernel() {
     let home = home();
     // `perform` has compared the broker's descriptors.
@@ -200,6 +236,23 @@ fn a_host_call_without_its_permission_is_denied_or_ends_the_plugin() {
         "{:#?}",
         seen.run
     );
+}
+
+#[test]
+fn names_that_are_none_are_denied_like_any_other() {
+    let home = home();
+    let seen = perform(&home, "odd-names");
+    seen.expect("odd-names", &["finished"]);
+    // Once a call and name; the records are lines of JSON, whatever the names are.
+    assert!(!seen.run.of(&seen.id, "denied").is_empty());
+}
+
+#[test]
+fn calls_at_once_and_credentials_change_nothing() {
+    let home = home();
+    for act in ["calls-at-once", "asks-for-credentials"] {
+        perform(&home, act).expect(act, &["finished"]);
+    }
 }
 
 #[test]

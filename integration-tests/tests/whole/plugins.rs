@@ -7,6 +7,7 @@ use gm_integration_tests::home::text;
 use gm_integration_tests::kernel::Process;
 use gm_integration_tests::records::{events, number};
 use gm_integration_tests::{Home, Live, Package, Repository, process};
+use rustix::process::Signal;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -94,6 +95,28 @@ fn revocation_works_in_safe_mode_and_in_a_damaged_store() {
     std::fs::write(&state, "damaged").unwrap();
     let words = ["--safe-mode", "plugin", "revoke", OBSERVER];
     scene.expect_ended_by(&words, "revoked", 16);
+}
+
+#[test]
+fn trust_is_taken_away_whatever_is_written_in_the_configuration() {
+    let scene = Scene::new();
+    std::fs::write(scene.home.path().join("broker.toml"), "bad =").unwrap();
+    scene.expect_ended_by(&["plugin", "revoke", OBSERVER], "revoked", 16);
+}
+
+#[test]
+fn revocation_of_a_run_that_does_not_answer_is_recorded_as_one() {
+    let scene = Scene::new();
+    scene.live.signal(Signal::STOP);
+    let said = scene.home.gm(&["plugin", "revoke", OBSERVER]);
+    let lives = scene.observer.lives();
+    scene.live.signal(Signal::CONT);
+    said.expect_exit(0);
+    assert!(!lives);
+    let run = scene.live.finish();
+    run.expect_exit(16);
+    run.expect_ending(OBSERVER, "revoked");
+    run.expect_ending(OTHER, "finished");
 }
 
 #[test]

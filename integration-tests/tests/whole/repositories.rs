@@ -287,6 +287,29 @@ fn a_git_file_that_leads_nowhere_or_round_is_refused() {
 }
 
 #[test]
+fn a_named_pipe_in_a_git_directory_holds_nobody_up() {
+    let home = observed();
+    for name in [
+        "HEAD",
+        "packed-refs",
+        "shallow",
+        "commondir",
+        "objects/info/alternates",
+        "refs/heads/odd",
+    ] {
+        let repository = Repository::of(1);
+        let pipe = repository.path().join(".git").join(name);
+        let _ = std::fs::remove_file(&pipe);
+        let kind = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        let run = run(&home, repository.path());
+        run.expect_refused(2, "source/not-a-repository");
+        run.expect_nothing_started();
+    }
+}
+
+#[test]
 fn names_that_are_no_text_or_hold_marks_of_control_are_told_exactly() {
     let home = observed();
     let mut repository = Repository::empty();

@@ -180,6 +180,7 @@ fn a_bad_line_of_events_ends_the_run_after_those_before_it() {
     for bad in [
         "{\"hook\":\"on_commit_analyzed\"}",
         "[]",
+        "[\"on_commit_analyzed\",{}]",
         "{",
         "{\"hook\":\"init\",\"data\":{}}",
     ] {

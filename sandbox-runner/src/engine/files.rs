@@ -151,6 +151,14 @@ impl Files {
                 continue;
             };
             let covered = rest.is_empty() || (grant.directory && rest.starts_with('/'));
+            // Covered at the start where it lay then; one that came later is told
+            // from other names here alone.
+            let git = rest
+                .split('/')
+                .any(|part| part.eq_ignore_ascii_case(".git"));
+            if git {
+                return Err(Denied::NotGranted);
+            }
             if covered && (grant.writable || !to_write) {
                 return Ok(format!("{}{rest}", grant.place()));
             }
