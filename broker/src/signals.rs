@@ -14,7 +14,7 @@ use crate::hub::Hub;
 const AT_ONCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Signals as readable events. Made before any thread, which must inherit the
-/// mask. The launcher doesn't: a `Command` begins with an empty one.
+/// mask. The launcher inherits it too, and clears it.
 #[derive(Debug)]
 pub struct Signals {
     arrived: SignalFd,

@@ -124,6 +124,20 @@ fn a_pipe_that_nobody_writes_to_is_left_at_the_first_interrupt() {
 }
 
 #[test]
+fn the_brokers_signal_mask_is_the_brokers_alone() {
+    let home = observed();
+    let mut live = home.start_events(&[]);
+    live.wait_for("a start", |record| record["event"] == "started");
+    let broker = Process::find(live.pid()).unwrap();
+    assert_ne!(broker.status("SigBlk"), "0000000000000000");
+    for process in broker.descendants() {
+        assert_eq!(process.status("SigBlk"), "0000000000000000");
+    }
+    live.close_stdin();
+    live.finish().expect_exit(0);
+}
+
+#[test]
 fn the_second_interrupt_ends_a_run_at_once() {
     let home = Home::new();
     let package = Package::of("endless-loop").permission("time_limit", "\"60s\"");

@@ -73,6 +73,9 @@ pub enum BeginError {
 pub fn run() -> Result<(), BeginError> {
     // Executed by descriptor, it would be listed under a number.
     let _ = rustix::thread::set_name(c"gm-launcher");
+    // The broker blocks the signals that it reads; neither this process nor a
+    // plugin has a use for that. It can't fail: the set is a constant.
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
     let (bell, pipe) = inherited().map_err(BeginError::Inherited)?;
     let bell = Doorbell::new(bell);
     let bootstrap = read_bootstrap(pipe.into())?;
