@@ -79,30 +79,26 @@ impl Surroundings {
         files: &mut Vec<Placed>,
         opened: &mut Opened,
     ) -> Result<(), String> {
-        let below = Path::new(request.path.below());
-        let open = || match request.path.root() {
-            GrantRoot::Host => open_below(Path::new("/"), below, ResolveFlags::NO_SYMLINKS),
-            // Its content is no more to be trusted than the plugin: a link that is
-            // committed there must not be a way out.
-            _ => {
-                let tree = self.work_tree.as_deref();
-                let tree = tree.ok_or("there is no work tree, so no $REPO")?;
-                open_below(tree, below, ResolveFlags::BENEATH)
-            }
-        };
-        match request.path.root() {
+        let (base, links) = match request.path.root() {
             GrantRoot::Data => {
                 place(files, request, None, true);
                 return Ok(());
             }
             GrantRoot::Assets => return Err("files of the package are read by asset_read".into()),
-            GrantRoot::Host | GrantRoot::Repo => {}
-        }
+            GrantRoot::Host => (Path::new("/"), ResolveFlags::NO_SYMLINKS),
+            // Its content is no more to be trusted than the plugin: a link that is
+            // committed there must not be a way out.
+            GrantRoot::Repo => {
+                let tree = self.work_tree.as_deref();
+                let tree = tree.ok_or("there is no work tree, so no $REPO")?;
+                (tree, ResolveFlags::BENEATH)
+            }
+        };
         let number = u8::try_from(opened.reads.len()).unwrap_or(u8::MAX);
         if usize::from(number) >= MAX_GRANTS {
             return Err(format!("at most {MAX_GRANTS} paths are granted"));
         }
-        let (fd, path, directory) = open()?;
+        let (fd, path, directory) = open_below(base, Path::new(request.path.below()), links)?;
         self.check(&path)?;
         if directory {
             self.hide_below(&path, opened)?;

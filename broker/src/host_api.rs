@@ -141,7 +141,7 @@ impl<'a> HostApi<'a> {
 
     /// Before any hook: only the log answers.
     #[must_use]
-    pub fn outside(&mut self) -> Open {
+    pub fn outside(&self) -> Open {
         Open {
             graph: None,
             seq: None,
@@ -161,10 +161,7 @@ impl<'a> HostApi<'a> {
             graph: Some(self.graph.begin(&self.source.id, self.result_bytes)),
             seq,
             depth: event.depth,
-            made: 0,
-            first_id: self.next_id,
-            caused: Vec::new(),
-            told: 0,
+            ..self.outside()
         }
     }
 

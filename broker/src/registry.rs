@@ -5,7 +5,7 @@
 //! A package that is read again is compared with what was accepted at its load.
 
 use gm_manifest::{Code, Digest, MANIFEST_FILE, PluginId, Refusal};
-use mind_gpg::{Accepted, SignedPlugin, TrustStore, VerifiedPlugin};
+use mind_gpg::{Accepted, Artifact, SignedPlugin, TrustStore, VerifiedPlugin};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
@@ -353,16 +353,7 @@ fn copy(dir: &Dir, name: &str, plugin: &VerifiedPlugin) -> Result<(), Refusal> {
     dir.remove_tree(name)?;
     let package = dir.make(&unfinished)?;
     package.create(MANIFEST_FILE, READ_ONLY, plugin.manifest().raw())?;
-    for artifact in plugin.artifacts() {
-        let path = artifact.digest().path.as_str();
-        let bytes = artifact.bytes().map_err(|error| {
-            Refusal::new(
-                Code::InternalIo,
-                format!("could not read {path} from sealed memory: {error}"),
-            )
-        })?;
-        package.create_below(path, READ_ONLY, &bytes)?;
-    }
+    write_files(plugin.artifacts(), &package, READ_ONLY)?;
     dir.rename(&unfinished, name)?;
     protect(
         &dir.child(name)?
@@ -410,6 +401,24 @@ fn corrupt(dir: &Dir, name: &str, what: &str) -> Refusal {
         Code::StoreCorrupt,
         format!("{} {what}", dir.path().join(name).display()),
     )
+}
+
+/// Writes the sealed bytes of a package's files, the manifest apart, into `to`.
+///
+/// # Errors
+/// Class `store`, `internal/io`.
+pub fn write_files(artifacts: &[Artifact], to: &Dir, mode: Mode) -> Result<(), Refusal> {
+    for artifact in artifacts {
+        let path = artifact.digest().path.as_str();
+        let bytes = artifact.bytes().map_err(|error| {
+            Refusal::new(
+                Code::InternalIo,
+                format!("could not read {path} from sealed memory: {error}"),
+            )
+        })?;
+        to.create_below(path, mode, &bytes)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

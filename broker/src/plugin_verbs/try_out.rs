@@ -20,7 +20,7 @@ use crate::config;
 use crate::home::{self, CONFIG_FILE, Dir, Home, TRY_HOME};
 use crate::output::Output;
 use crate::package;
-use crate::registry::Registry;
+use crate::registry::{Registry, write_files};
 use crate::run;
 
 /// How long the key is good for: a week of work on a plugin.
@@ -155,16 +155,7 @@ fn copy(place: &Dir, original: &SignedPlugin) -> Result<std::path::PathBuf, Refu
     let package = place.make(PACKAGE)?;
     let manifest: &Manifest = original.manifest();
     package.write(MANIFEST_FILE, &gm_manifest::forget_signer(manifest.raw())?)?;
-    for artifact in original.artifacts() {
-        let path = artifact.digest().path.as_str();
-        let bytes = artifact.bytes().map_err(|error| {
-            Refusal::new(
-                Code::InternalIo,
-                format!("could not read {path} from sealed memory: {error}"),
-            )
-        })?;
-        package.create_below(path, OWN, &bytes)?;
-    }
+    write_files(original.artifacts(), &package, OWN)?;
     Ok(package.path().to_owned())
 }
 
