@@ -207,7 +207,13 @@ fn host(peer: &mut Peer, op: HostOp, text: &[u8]) -> Option<()> {
 /// Calls that aren't granted, on names that no path or text should have.
 fn odd_names(peer: &mut Peer) -> Option<()> {
     let long = vec![b'a'; 60 * 1024];
-    let names: [&[u8]; 5] = [b"../up", b"/etc/shadow", b"nul\0nul", &[0xff, 0xfe, 0x80], &long];
+    let names: [&[u8]; 5] = [
+        b"../up",
+        b"/etc/shadow",
+        b"nul\0nul",
+        &[0xff, 0xfe, 0x80],
+        &long,
+    ];
     for name in names {
         let id = peer.next_host_call();
         peer.send(&host_message(id, HostOp::NodeGet, name))?;
