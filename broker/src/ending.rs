@@ -128,6 +128,8 @@ pub enum Cause {
     LogFlood,
     /// A wall differs from the plan.
     Wall(Control, String),
+    /// The code could not be loaded.
+    NotLoaded(String),
     /// `init` answered an error.
     InitFailed(String),
     /// Revoked, disabled, unloaded or a second signal.
@@ -173,7 +175,9 @@ impl Ending {
             Cause::Wall(control, why) => {
                 Self::new(EndingKind::WallMissing, control.as_str()).detail(why.clone())
             }
-            Cause::InitFailed(why) => Self::new(EndingKind::Failed, "engine").detail(why.clone()),
+            Cause::NotLoaded(why) | Cause::InitFailed(why) => {
+                Self::new(EndingKind::Failed, "engine").detail(why.clone())
+            }
             Cause::Woken => Self::new(EndingKind::KilledByOperator, "operator"),
             Cause::Operator(EndingKind::Revoked) => Self::new(EndingKind::Revoked, "trust"),
             Cause::Operator(kind) => Self::new(*kind, "operator"),
@@ -227,9 +231,6 @@ impl Ending {
             }) => Self::new(EndingKind::OutOfMemory, "engine").detail(class.as_str()),
             Some(Last::Trap { class, .. }) => {
                 Self::new(EndingKind::Trapped, "engine").detail(class.as_str())
-            }
-            Some(Last::Load) => {
-                Self::new(EndingKind::Failed, "engine").detail("the artifact could not be loaded")
             }
             Some(Last::Panic) if status == PANIC_STATUS => {
                 Self::new(EndingKind::Failed, "engine").detail("the runner panicked")

@@ -5,10 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use gm_protocol::message::Report;
 use gm_protocol::orders::{CgroupPaths, Looked, Namespaces, SeenMount, Stage, Started};
-use gm_protocol::plan::{
-    Control, DATA_PATH, Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, GRANT_PATH, INNER_ID,
-    Level, Limits,
-};
+use gm_protocol::plan::{Control, DATA_PATH, Engine, FD_LINK, GRANT_PATH, INNER_ID, Level, Limits};
 
 /// A wall that differs, and how.
 pub type Breach = (Control, String);
@@ -84,7 +81,8 @@ pub fn report(report: &Report, landlock_abi: u32, engine: Engine) -> Result<(), 
         "a call of the soft layer was let through",
         report.soft_refused,
     )?;
-    let known = known_fds(engine)
+    let known = engine
+        .descriptors()
         .iter()
         .fold(0b111_u64, |set, fd| set | 1 << fd);
     holds(
@@ -92,14 +90,6 @@ pub fn report(report: &Report, landlock_abi: u32, engine: Engine) -> Result<(), 
         &format!("descriptors inside: {:#b}", report.fds),
         report.fds & !known == 0,
     )
-}
-
-/// Descriptors that an engine may hold besides 0 to 2.
-fn known_fds(engine: Engine) -> &'static [i32] {
-    match engine {
-        Engine::Wasm => &[FD_LINK, FD_ASSETS],
-        Engine::CompileWasm => &[FD_LINK, FD_MODULE, FD_OUTPUT],
-    }
 }
 
 /// Checks what the launcher saw of a process.
@@ -115,11 +105,9 @@ pub fn looked(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
     equal(Control::Caps, "capabilities", looked.caps, 0)?;
     holds(Control::Caps, "no_new_privs is off", looked.no_new_privs)?;
     equal(Control::Seccomp, "seccomp mode", looked.seccomp_mode, 2)?;
-    let filters = match (expected.engine, expected.stage) {
-        (Engine::Wasm, Stage::Loaded) => 4,
-        // The compile process has one stage: its last filter is up at once.
-        (Engine::CompileWasm, _) | (Engine::Wasm, Stage::Walled) => 3,
-    };
+    // A process that runs no plugin has one stage: its last filter is up at once.
+    let running = expected.engine.runs_plugin() && expected.stage == Stage::Loaded;
+    let filters = if running { 4 } else { 3 };
     holds(
         Control::Seccomp,
         &format!(
@@ -151,11 +139,9 @@ fn descriptors(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
         let right = match fd {
             0..=2 => seen.target == "/dev/null",
             FD_LINK => seen.target.starts_with("socket:["),
-            fd if !known_fds(expected.engine).contains(&fd) => false,
-            // Assets are mapped and closed before the last filter.
-            FD_ASSETS if expected.engine == Engine::Wasm && expected.stage == Stage::Loaded => {
-                false
-            }
+            fd if !expected.engine.descriptors().contains(&fd) => false,
+            // Code and assets are mapped and closed before the last filter.
+            _ if expected.engine.runs_plugin() && expected.stage == Stage::Loaded => false,
             _ => seen.target.starts_with("/memfd:"),
         };
         holds(

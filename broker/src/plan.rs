@@ -8,7 +8,8 @@ use gm_policy::{Because, CompilePlan, Limit, Placed, Plan};
 use gm_protocol::PROTOCOL;
 use gm_protocol::orders::HostReport;
 use gm_protocol::plan::{
-    Asset, CompileSetup, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits, Role, Setup, WasmSetup,
+    Asset, CompileSetup, Engine, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits, PluginSetup, Role,
+    Setup,
 };
 use serde_json::{Value, json};
 
@@ -20,6 +21,8 @@ use crate::config::Config;
 pub struct Walls {
     /// The first frame to the process.
     pub setup: Setup,
+    /// Which binary runs it.
+    pub engine: Engine,
     /// For the launcher.
     pub limits: Limits,
     /// Wall clock of one call.
@@ -68,7 +71,7 @@ impl LimitText {
 }
 
 impl Walls {
-    /// For compiled code of `code_bytes` with these assets, on this machine.
+    /// For code of `code_bytes` with these assets, on this machine.
     ///
     /// # Errors
     /// `policy/limit-too-small`.
@@ -81,7 +84,7 @@ impl Walls {
         host: &HostReport,
     ) -> Result<Self, Refusal> {
         let effective = plan.effective();
-        let task = WasmSetup {
+        let task = PluginSetup {
             memory_bytes: plan.module_memory(code_bytes)?,
             host_ops: plan.imports(),
             hooks,
@@ -94,7 +97,7 @@ impl Walls {
             filters: plan.filters(),
             landlock_abi: landlock_abi(host),
             landlock: plan.landlock(landlock_abi(host)),
-            role: Role::Wasm(task),
+            role: Role::Plugin(task),
         };
         let line_of = |op: &HostOp| {
             plan.reason_for(*op)?
@@ -103,6 +106,7 @@ impl Walls {
         };
         Ok(Self {
             setup,
+            engine: plan.engine(),
             limits: plan.limits(),
             time_limit: plan.time_limit(),
             time_text: LimitText::of(&effective.time),

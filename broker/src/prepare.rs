@@ -30,7 +30,7 @@ pub struct Workshop<'a> {
     cache: Cache,
 }
 
-/// A verified plugin with its proved plan and its compiled code.
+/// A verified plugin with its proved plan and its code.
 #[derive(Debug)]
 pub struct Built {
     /// The walls that the manifest and the operator ask for, proved.
@@ -53,7 +53,7 @@ impl<'a> Workshop<'a> {
         })
     }
 
-    /// Plans and compiles, or finds the artifact in the cache.
+    /// Plans; compiles what has to be, or finds the artifact in the cache.
     ///
     /// # Errors
     /// `wall/kind-unsupported`, class `policy`, class `artifact`, `internal/*`;
@@ -76,6 +76,16 @@ impl<'a> Workshop<'a> {
                 "the entrypoint is not in the package",
             )
         })?;
+        if !plan.engine().has_code_file() {
+            // A script is read by its engine alone, behind its walls.
+            let fd = entrypoint.fd().try_clone_to_owned();
+            let fd = fd.map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?;
+            let len = entrypoint.digest().len;
+            return Ok(Built {
+                plan,
+                code: Artifact { fd, len },
+            });
+        }
         let hooks = hooks_of(manifest)?;
         let module = Module {
             code: entrypoint.fd(),
@@ -232,7 +242,7 @@ impl<'a> Preparer<'a> {
             self.launcher.host(),
         )
         .map_err(|refusal| named(refusal, manifest))?;
-        self.engine_there()
+        self.engine_there(walls.engine)
             .and_then(|()| self.admit(&walls, others))
             .map_err(|refusal| named(refusal, manifest))?;
         let identity = plugin.identity();
@@ -255,9 +265,9 @@ impl<'a> Preparer<'a> {
     }
 
     /// What is known before a process exists is a refusal.
-    fn engine_there(&self) -> Result<(), Refusal> {
+    fn engine_there(&self, wanted: Engine) -> Result<(), Refusal> {
         let missing = &self.launcher.host().missing;
-        match missing.iter().find(|(engine, _)| *engine == Engine::Wasm) {
+        match missing.iter().find(|(engine, _)| *engine == wanted) {
             None => Ok(()),
             Some((_, why)) => Err(Refusal::new(Code::WallEngineMissing, why.clone())),
         }

@@ -12,7 +12,7 @@ use gm_manifest::Code;
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{FaultKind, FdKind, Looked, Stage};
-use gm_protocol::plan::{Engine, Hook, Level};
+use gm_protocol::plan::{Hook, Level};
 use mind_gpg::Identity;
 use serde_json::{Value, json};
 
@@ -200,7 +200,7 @@ impl<'a> Life<'a, '_> {
         fds.extend(reads.iter().map(|fd| (FdKind::Read, fd.as_fd())));
         fds.extend(hidden.iter().map(|fd| (FdKind::Hide, fd.as_fd())));
         let order = Order {
-            engine: Engine::Wasm,
+            engine: self.plugin.walls.engine,
             limits: self.plugin.walls.limits.clone(),
             fds,
             budget: self.shared.budget,
@@ -276,6 +276,7 @@ impl<'a> Life<'a, '_> {
                     self.api.close(&open);
                     return Ok((init, shutdown));
                 }
+                FromRunner::NotLoaded { text } => return Err(Cause::NotLoaded(text)),
                 message => self.host_call(process, message, &mut open, wait)?,
             }
         }

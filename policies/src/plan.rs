@@ -11,7 +11,7 @@ use std::time::Duration;
 use gm_manifest::{Code, GrantRoot, HostPermission, Kind, Manifest, Refusal};
 use gm_protocol::plan::{
     Engine, FileGrant, Filters, HostOp, HostOps, LandlockRule, Limits, MAX_GRANTS, Place,
-    WASM_RESERVE,
+    SCRIPT_RESERVE, WASM_RESERVE,
 };
 
 use crate::compiled::Compiled;
@@ -29,8 +29,8 @@ const WRITE_FILE: u64 = 1 << 1;
 const READ_DIR: u64 = 1 << 3;
 const MAKE_REG: u64 = 1 << 8;
 const TRUNCATE: u64 = 1 << 14;
-/// A WASM plugin is one process with one thread.
-const WASM_PIDS: u32 = 1;
+/// A plugin is one process with one thread.
+const PLUGIN_PIDS: u32 = 1;
 /// The compiler's own threads: one for its work, one that it starts even when
 /// asked for none, and the main one; the rest is room for its run-time.
 const COMPILE_PIDS: u32 = 8;
@@ -155,6 +155,12 @@ impl Plan {
         &self.effective
     }
 
+    /// Which binary runs the plugin.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.walls.engine
+    }
+
     /// The filters and their proof.
     #[must_use]
     pub fn compiled(&self) -> &Compiled {
@@ -205,10 +211,10 @@ impl Plan {
     /// Landlock rules for a kernel of this ABI; what none names is denied.
     #[must_use]
     pub fn landlock(&self, abi: u32) -> Vec<LandlockRule> {
-        let code = LandlockRule {
+        let code = self.walls.engine.has_code_file().then_some(LandlockRule {
             path: Place::Code,
             rights: READ_FILE,
-        };
+        });
         let files = self.files.iter().map(|file| {
             let mut rights = READ_FILE;
             if file.grant.directory {
@@ -224,7 +230,7 @@ impl Plan {
                 rights,
             }
         });
-        std::iter::once(code).chain(files).collect()
+        code.into_iter().chain(files).collect()
     }
 
     /// Size of `$DATA` in bytes; 0 = the plugin has none.
@@ -243,7 +249,7 @@ impl Plan {
     pub fn limits(&self) -> Limits {
         Limits {
             memory_bytes: self.effective.memory.value.get(),
-            pids: WASM_PIDS,
+            pids: PLUGIN_PIDS,
             cpu_percent: self.effective.cpu.value.get().into(),
             file_bytes: self.data_bytes(),
             cpu_seconds: 0,
@@ -256,25 +262,31 @@ impl Plan {
         Duration::from_millis(self.effective.time.value.get())
     }
 
-    /// Bytes of the memory limit that the module itself may use, for compiled
+    /// Bytes of the memory limit that the code itself may use, for compiled
     /// code of this length: the engine needs the rest.
     ///
     /// # Errors
     /// `policy/limit-too-small`, with the number that would do.
     pub fn module_memory(&self, code_bytes: u64) -> Result<u64, Refusal> {
         let limit = self.effective.memory.value;
-        let reserve = WASM_RESERVE
-            .saturating_add(code_bytes)
-            .saturating_add(code_bytes / 4);
+        let (reserve, rule) = match self.walls.engine {
+            Engine::Wasm | Engine::CompileWasm => (
+                WASM_RESERVE
+                    .saturating_add(code_bytes)
+                    .saturating_add(code_bytes / 4),
+                "8 MiB and 1.25 times the compiled code",
+            ),
+            Engine::Lua | Engine::Js => (SCRIPT_RESERVE, "2 MiB for the engine"),
+        };
         match limit.get().checked_sub(reserve) {
             Some(left) if left > 0 => Ok(left),
             _ => {
                 let detail = format!(
-                    "the memory limit is {limit}, but the engine and the compiled code need {reserve} bytes"
+                    "the memory limit is {limit}, but the engine and the code need {reserve} bytes"
                 );
                 let because = self.effective.memory.because.first();
                 let refusal = Refusal::new(Code::PolicyLimitTooSmall, detail)
-                    .rule("8 MiB and 1.25 times the compiled code")
+                    .rule(rule)
                     .layer("engine");
                 Err(match because.and_then(Because::manifest_line) {
                     Some(line) => refusal.line(line),
@@ -417,7 +429,9 @@ fn calls_for(files: &[Placed]) -> FileCalls {
 fn engine_of(manifest: &Manifest) -> Result<Engine, Refusal> {
     match manifest.kind() {
         Kind::Wasm => Ok(Engine::Wasm),
-        kind @ (Kind::Lua | Kind::Js | Kind::Native) => {
+        Kind::Lua => Ok(Engine::Lua),
+        Kind::Js => Ok(Engine::Js),
+        kind @ Kind::Native => {
             let detail = format!("this version has no engine for kind = \"{kind}\"");
             let refusal = Refusal::new(Code::WallKindUnsupported, detail)
                 .plugin(manifest.id().as_str())

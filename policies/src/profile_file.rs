@@ -83,6 +83,14 @@ const fn text_of(engine: Engine) -> Text {
             file: "profiles/compile.toml",
             text: include_str!("../profiles/compile.toml"),
         },
+        Engine::Lua => Text {
+            file: "profiles/lua.toml",
+            text: include_str!("../profiles/lua.toml"),
+        },
+        Engine::Js => Text {
+            file: "profiles/js.toml",
+            text: include_str!("../profiles/js.toml"),
+        },
     }
 }
 

@@ -39,10 +39,52 @@ const TEXT_TO_I32: Type = Type {
     takes: &[I32, I32],
     gives: &[I32],
 };
-const TEXT_TO_I64: Type = Type {
-    takes: &[I32, I32],
-    gives: &[I64],
-};
+
+/// What a function takes and gives, beyond numbers: a text is an address and a
+/// length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A text; gives a status.
+    Change,
+    /// A text; gives the length of a result.
+    Query,
+    /// Two texts; gives a status.
+    Change2,
+    /// A level and a text; gives a status.
+    Log,
+    /// A text, an offset and the most bytes; gives the length of a result.
+    Read,
+    /// A text, an offset, another text and flags; gives a count.
+    Write,
+}
+
+impl Shape {
+    const fn ty(self) -> Type {
+        match self {
+            Self::Change => TEXT_TO_I32,
+            Self::Query => Type {
+                takes: &[I32, I32],
+                gives: &[I64],
+            },
+            Self::Change2 => Type {
+                takes: &[I32, I32, I32, I32],
+                gives: &[I32],
+            },
+            Self::Log => Type {
+                takes: &[I32, I32, I32],
+                gives: &[I32],
+            },
+            Self::Read => Type {
+                takes: &[I32, I32, I64, I32],
+                gives: &[I64],
+            },
+            Self::Write => Type {
+                takes: &[I32, I32, I64, I32, I32, I32],
+                gives: &[I32],
+            },
+        }
+    }
+}
 
 /// A function of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,36 +115,26 @@ impl Import {
 
     /// Its type.
     pub(crate) const fn ty(self) -> Type {
+        self.shape().ty()
+    }
+
+    /// What it takes and gives.
+    pub(crate) const fn shape(self) -> Shape {
         match self {
-            Self::Reply | Self::Fail | Self::Result => TEXT_TO_I32,
-            Self::AssetRead => Type {
-                takes: &[I32, I32, I64, I32],
-                gives: &[I64],
-            },
+            Self::Reply | Self::Fail | Self::Result => Shape::Change,
+            Self::AssetRead => Shape::Read,
             Self::Op(op) => match op {
-                HostOp::Log => Type {
-                    takes: &[I32, I32, I32],
-                    gives: &[I32],
-                },
-                HostOp::EventEmit => Type {
-                    takes: &[I32, I32, I32, I32],
-                    gives: &[I32],
-                },
-                HostOp::NodePut | HostOp::EdgePut => TEXT_TO_I32,
-                HostOp::FileRead => Type {
-                    takes: &[I32, I32, I64, I32],
-                    gives: &[I64],
-                },
-                HostOp::FileWrite => Type {
-                    takes: &[I32, I32, I64, I32, I32, I32],
-                    gives: &[I32],
-                },
+                HostOp::Log => Shape::Log,
+                HostOp::EventEmit => Shape::Change2,
+                HostOp::NodePut | HostOp::EdgePut => Shape::Change,
+                HostOp::FileRead => Shape::Read,
+                HostOp::FileWrite => Shape::Write,
                 HostOp::ConfigGet
                 | HostOp::NodeGet
                 | HostOp::NodeQuery
                 | HostOp::EdgeGet
                 | HostOp::EdgeQuery
-                | HostOp::FileList => TEXT_TO_I64,
+                | HostOp::FileList => Shape::Query,
             },
         }
     }
@@ -137,7 +169,7 @@ pub(crate) fn export(name: &str) -> Option<Type> {
 }
 
 /// Error codes as the ABI returns them.
-#[cfg(feature = "wasm")]
+#[cfg(feature = "hosting")]
 pub(crate) mod code {
     /// Outside the grant.
     pub(crate) const DENIED: i32 = -1;

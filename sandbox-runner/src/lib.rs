@@ -4,13 +4,15 @@
 //! binary puts up the rest round itself before it touches a plugin's byte. No
 //! code here decides about trust, parses a manifest or compiles a filter.
 
-#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
+#[cfg(any(feature = "hosting", feature = "compile-wasm"))]
 mod abi;
 #[cfg(feature = "compile-wasm")]
 pub mod compile;
-#[cfg(feature = "wasm")]
-pub mod engine;
+#[cfg(feature = "hosting")]
+mod hosting;
 #[cfg(feature = "launcher")]
 pub mod launcher;
 #[cfg(feature = "runner")]
 pub mod walls;
+#[cfg(feature = "wasm")]
+pub mod wasm;

@@ -30,7 +30,7 @@ fn live() -> Option<()> {
         return None;
     };
     let named = match setup.role {
-        Role::Wasm(task) => task.assets.first().map(|file| file.path.clone()),
+        Role::Plugin(task) => task.assets.first().map(|file| file.path.clone()),
         Role::Compile(_) => peer::module(),
     };
     let act = named.as_deref().and_then(|name| name.strip_prefix("act."));

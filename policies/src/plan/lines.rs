@@ -2,14 +2,14 @@
 //! with its reason. Fields are in a fixed order and only ever added to.
 
 use gm_protocol::plan::{
-    CODE_PATH, ENGINE_ID, FD_ASSETS, FD_LINK, HOSTNAME, HostOp, INNER_ID, LANDLOCK_NEWEST, Level,
-    WARM_PATH,
+    CODE_PATH, ENGINE_ID, Engine, FD_ASSETS, FD_CODE, FD_LINK, HOSTNAME, HostOp, INNER_ID,
+    LANDLOCK_NEWEST, Level, WARM_PATH,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{MAKE_REG, Plan, READ_DIR, READ_FILE, TRUNCATE, WASM_PIDS, WRITE_FILE};
+use super::{MAKE_REG, PLUGIN_PIDS, Plan, READ_DIR, READ_FILE, TRUNCATE, WRITE_FILE};
 use crate::compiled::Layer;
 use crate::effective::Effective;
 use crate::grant::Because;
@@ -128,7 +128,7 @@ impl Plan {
             .collect();
         let limits = self.limits();
         let enforced = json!({
-            "engine": ENGINE_ID,
+            "engine": engine_id(self.walls.engine),
             "arch": self.arch().name(),
             "layers": layers,
             "landlock": landlock,
@@ -286,7 +286,7 @@ impl Plan {
     }
 
     fn mounts(&self) -> Vec<Line> {
-        let mut lines = own_mounts();
+        let mut lines = own_mounts(self.walls.engine);
         for file in &self.files {
             let (kind, bytes, ro) = match file.grant.number {
                 Some(_) => ("bind", None, "ro"),
@@ -315,9 +315,7 @@ impl Plan {
             let text = format!("limit    {name} {value} {unit} ({})", by.join(", "));
             Line::because("limit", fields, because, &text)
         };
-        let one = [Because::always(
-            "a wasm plugin is one process with one thread",
-        )];
+        let one = [Because::always("a plugin is one process with one thread")];
         let files = [Because::always("the link and room for the loader")];
         vec![
             limit(
@@ -337,7 +335,7 @@ impl Plan {
             ),
             limit(
                 "processes",
-                WASM_PIDS.into(),
+                PLUGIN_PIDS.into(),
                 "processes",
                 &["cgroup", "rlimit", "seccomp"],
                 &one,
@@ -363,6 +361,10 @@ impl Plan {
             })
             .collect();
         lines.push(fd(FD_LINK, "link", "end", "frames to and from the broker"));
+        if !self.walls.engine.has_code_file() {
+            let why = "the verified code, mapped and closed";
+            lines.push(fd(FD_CODE, "code", "running", why));
+        }
         if self.has_assets {
             lines.push(fd(
                 FD_ASSETS,
@@ -478,21 +480,31 @@ impl Plan {
     }
 }
 
-fn own_mounts() -> Vec<Line> {
+/// Names the engine and what of its settings changes what a plugin may do.
+const fn engine_id(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Wasm | Engine::CompileWasm => ENGINE_ID,
+        Engine::Lua => "luau/gm-2",
+        Engine::Js => "quickjs-ng/gm-2",
+    }
+}
+
+fn own_mounts(engine: Engine) -> Vec<Line> {
     let mount = |target: &str, kind: &str, source: Option<&str>, flags: &[&str], why: &str| {
         // Its size is that of the compiled code, which no manifest tells.
         let fields = json!({"target": target, "type": kind, "source": source, "flags": flags, "bytes": null});
         let text = format!("mount    {target} {kind} {}", flags.join(","));
         Line::because("mount", fields, &[Because::always(why)], &text)
     };
+    let root = |flags| {
+        let why = "an empty root: nothing of the host is left";
+        mount("/", "tmpfs", None, flags, why)
+    };
+    if !engine.has_code_file() {
+        return vec![root(&["ro", "nosuid", "nodev", "noexec"])];
+    }
     vec![
-        mount(
-            "/",
-            "tmpfs",
-            None,
-            &["ro", "nosuid", "nodev"],
-            "an empty root: nothing of the host is left",
-        ),
+        root(&["ro", "nosuid", "nodev"]),
         mount(
             CODE_PATH,
             "file",

@@ -31,13 +31,12 @@ fn lines(plan: &Plan, kind: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn kind_without_an_engine_has_no_plan() {
-    for kind in ["lua", "js", "native"] {
-        let refusal = Plan::derive(&manifest(kind, ""), &Operator::default()).unwrap_err();
-        assert_eq!(
-            (refusal.code, refusal.manifest_line),
-            (Code::WallKindUnsupported, Some(8))
-        );
-    }
+    let refused = Plan::derive(&manifest("native", ""), &Operator::default());
+    let refusal = refused.map(|_| ()).unwrap_err();
+    assert_eq!(
+        (refusal.code, refusal.manifest_line),
+        (Code::WallKindUnsupported, Some(8))
+    );
 }
 
 #[test]

@@ -67,6 +67,11 @@ pub enum FromRunner {
         /// The module exports `shutdown`.
         shutdown: bool,
     },
+    /// The code could not be loaded; the process ends.
+    NotLoaded {
+        /// Why, for people; at most a few thousand bytes, and the plugin's word.
+        text: String,
+    },
     /// The compile process is done; the artifact lies in the output memfd.
     Compiled {
         /// Its length in bytes.
@@ -201,8 +206,6 @@ pub enum Last {
         /// errno of the failing step, 0 = none.
         errno: i32,
     },
-    /// The artifact could not be loaded or instantiated.
-    Load,
 }
 
 /// Classes of a trap.

@@ -14,6 +14,8 @@ pub const ENGINE_ID: &str = "wasmer-7.4.2/cranelift-0.135.0/elf/x86-64-v2/gm-2";
 pub const FD_LINK: i32 = 3;
 /// In the compile process: the module to compile, sealed.
 pub const FD_MODULE: i32 = 4;
+/// In a runner of scripts: the entrypoint's text, sealed.
+pub const FD_CODE: i32 = 4;
 /// In the compile process: the memfd of the broker that takes the artifact.
 pub const FD_OUTPUT: i32 = 5;
 /// In a runner with assets: one sealed memfd that holds them all.
@@ -39,6 +41,8 @@ pub const DATA_INODES: u32 = 4096;
 /// The newest Landlock ABI whose rights a walled process knows by name; on a
 /// newer kernel it handles these.
 pub const LANDLOCK_NEWEST: u32 = 10;
+/// Part of a script's memory limit that the engine needs for itself, in bytes.
+pub const SCRIPT_RESERVE: u64 = 2 << 20;
 /// Part of a WASM plugin's memory limit that the engine needs for itself, in
 /// bytes, besides 1.25 times the artifact (its copy is charged to the plugin).
 pub const WASM_RESERVE: u64 = 8 << 20;
@@ -84,6 +88,35 @@ plain! {
         Wasm = "wasm",
         /// `gm-compile-wasm`: checks and compiles one module, then ends.
         CompileWasm = "compile",
+        /// `gm-run-lua`: runs a Luau script.
+        Lua = "lua",
+        /// `gm-run-js`: runs a JavaScript module.
+        Js = "js",
+    }
+}
+
+impl Engine {
+    /// Whether it runs a plugin; the others work on one and end.
+    #[must_use]
+    pub const fn runs_plugin(self) -> bool {
+        !matches!(self, Self::CompileWasm)
+    }
+
+    /// Whether the code lies in the process's mount tree, at [`CODE_PATH`]; else
+    /// it comes as descriptor [`FD_CODE`] and is closed before it runs.
+    #[must_use]
+    pub const fn has_code_file(self) -> bool {
+        matches!(self, Self::Wasm)
+    }
+
+    /// The descriptors that it may hold besides 0 to 2 until its code is loaded.
+    #[must_use]
+    pub const fn descriptors(self) -> &'static [i32] {
+        match self {
+            Self::Wasm => &[FD_LINK, FD_ASSETS],
+            Self::Lua | Self::Js => &[FD_LINK, FD_CODE, FD_ASSETS],
+            Self::CompileWasm => &[FD_LINK, FD_MODULE, FD_OUTPUT],
+        }
     }
 }
 
@@ -348,10 +381,11 @@ impl FileGrant {
     }
 }
 
-/// What the runner of a WASM plugin is told besides its walls.
+/// What the runner of a plugin is told besides its walls.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct WasmSetup {
-    /// Most bytes of linear memory and tables; a `grow` beyond it answers −1.
+pub struct PluginSetup {
+    /// Most bytes that the engine gives the plugin: of linear memory and tables,
+    /// or of a script's heap.
     pub memory_bytes: u64,
     /// Host calls that the grant gives.
     pub host_ops: HostOps,
@@ -380,8 +414,8 @@ pub struct CompileSetup {
 /// What one kind of engine is told.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Role {
-    /// For `gm-run-wasm`.
-    Wasm(WasmSetup),
+    /// For a runner of plugins.
+    Plugin(PluginSetup),
     /// For `gm-compile-wasm`.
     Compile(CompileSetup),
 }

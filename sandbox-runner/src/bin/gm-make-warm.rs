@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// What the runner exercises before its walls: a call, a growth of memory, a
 /// call of the host, and a trap that the library raises.
-const WARM: &str = include_str!("../engine/warm.wat");
+const WARM: &str = include_str!("../wasm/warm.wat");
 
 fn make(to: PathBuf) -> Result<(), String> {
     let module = wat::parse_str(WARM).map_err(|error| error.to_string())?;

@@ -24,6 +24,8 @@ pub(crate) const fn file_name(engine: Engine) -> &'static CStr {
     match engine {
         Engine::Wasm => c"gm-run-wasm",
         Engine::CompileWasm => c"gm-compile-wasm",
+        Engine::Lua => c"gm-run-lua",
+        Engine::Js => c"gm-run-js",
     }
 }
 
@@ -82,9 +84,9 @@ impl Engines {
     /// The warm-up artifact, for the engine that needs one.
     pub(crate) fn warm(&self, engine: Engine) -> Result<Option<&Vetted>, Fault> {
         match (engine, &self.warm) {
-            (Engine::CompileWasm, _) => Ok(None),
             (Engine::Wasm, Ok(vetted)) => Ok(Some(vetted)),
             (Engine::Wasm, Err(why)) => Err(missing(WARM, why)),
+            (Engine::CompileWasm | Engine::Lua | Engine::Js, _) => Ok(None),
         }
     }
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use gm_protocol::orders::{Fault, FdKind};
 use gm_protocol::plan::{
-    Engine, FD_ASSETS, FD_LINK, FD_MODULE, FD_OUTPUT, Limits, MAX_GRANTS, MAX_HIDDEN,
+    Engine, FD_ASSETS, FD_CODE, FD_LINK, FD_MODULE, FD_OUTPUT, Limits, MAX_GRANTS, MAX_HIDDEN,
 };
 use rustix::fs::{FileType, OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat};
 use rustix::net::SocketType;
@@ -41,7 +41,7 @@ pub(crate) struct Accepted {
     pub(crate) limits: Limits,
     /// The link's end.
     link: OwnedFd,
-    /// `/code`, with its length.
+    /// `/code`, with its length, for an engine that has it there.
     pub(crate) code: Option<(OwnedFd, u64)>,
     /// Granted files and directories, in the order of their numbers.
     pub(crate) reads: Vec<Granted>,
@@ -85,7 +85,8 @@ impl Accepted {
         for (kind, fd) in kinds.iter().zip(fds) {
             match kind {
                 FdKind::Link => link = Some(check_link(fd)?),
-                FdKind::Code => code = Some(sealed(fd)?),
+                FdKind::Code if engine.has_code_file() => code = Some(sealed(fd)?),
+                FdKind::Code => others.push((FD_CODE, sealed(fd)?.0)),
                 FdKind::Assets => others.push((FD_ASSETS, sealed(fd)?.0)),
                 FdKind::Module => others.push((FD_MODULE, sealed(fd)?.0)),
                 FdKind::Output => others.push((FD_OUTPUT, writable(fd)?)),
@@ -117,9 +118,9 @@ impl Accepted {
     /// Size of the plugin's `$DATA`; 0 = it has none. What a compile process
     /// writes is its output alone.
     pub(crate) fn data_bytes(&self) -> u64 {
-        match self.engine {
-            Engine::Wasm => self.limits.file_bytes,
-            Engine::CompileWasm => 0,
+        match self.engine.runs_plugin() {
+            true => self.limits.file_bytes,
+            false => 0,
         }
     }
 
@@ -148,7 +149,7 @@ impl Accepted {
 fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
     let (pids, file, one_shot) = match engine {
         // What it may write is its $DATA, half of its memory at most.
-        Engine::Wasm => (1..=1, 0..=limits.memory_bytes / 2, false),
+        Engine::Wasm | Engine::Lua | Engine::Js => (1..=1, 0..=limits.memory_bytes / 2, false),
         Engine::CompileWasm => (1..=COMPILE_PIDS, 1..=OUTPUT_BYTES, true),
     };
     let rules = [
@@ -174,7 +175,7 @@ fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
 /// without.
 fn check_kinds(engine: Engine, kinds: &[FdKind]) -> Result<(), Fault> {
     let (needed, optional): (&[FdKind], &[FdKind]) = match engine {
-        Engine::Wasm => (
+        Engine::Wasm | Engine::Lua | Engine::Js => (
             &[FdKind::Link, FdKind::Code],
             &[FdKind::Assets, FdKind::Read, FdKind::Hide],
         ),

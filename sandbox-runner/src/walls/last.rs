@@ -33,7 +33,7 @@ pub(crate) fn arm() {
 }
 
 /// A new call begins: forget the refusals of the one before.
-#[cfg(feature = "wasm")]
+#[cfg(feature = "hosting")]
 pub(crate) fn new_call() {
     REFUSED_GROW.store(false, Ordering::Relaxed);
 }
@@ -78,13 +78,6 @@ pub(crate) fn wall(control: Control, errno: i32) -> ! {
         .unwrap_or(u8::MAX);
     say(Last::Wall { control, errno });
     sys::exit_now(UNWALLED)
-}
-
-/// Ends the process because its code could not be loaded.
-#[cfg(feature = "wasm")]
-pub(crate) fn not_loaded() -> ! {
-    say(Last::Load);
-    sys::exit_now(NOT_LOADED)
 }
 
 /// Makes a panic anywhere end the process, at once and without std's output

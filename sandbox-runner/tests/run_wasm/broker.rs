@@ -16,8 +16,8 @@ use gm_protocol::PROTOCOL;
 use gm_protocol::link::{Budget, Link, LinkError, Wait, pair};
 use gm_protocol::message::{FromRunner, Last, ModuleFault, Report, ToRunner, head};
 use gm_protocol::plan::{
-    Asset, CompileSetup, Filters, Hook, HostOp, HostOps, LandlockRule, Place, Role, Setup,
-    WasmSetup,
+    Asset, CompileSetup, Filters, Hook, HostOp, HostOps, LandlockRule, Place, PluginSetup, Role,
+    Setup,
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tempfile::TempDir;
@@ -112,7 +112,7 @@ impl Peer {
     /// Setup to Report.
     pub(crate) fn wall_in(&mut self, filters: Filters, role: Role) -> Report {
         let landlock = match role {
-            Role::Wasm(_) => vec![LandlockRule {
+            Role::Plugin(_) => vec![LandlockRule {
                 path: Place::Code,
                 rights: READ_FILE,
             }],
@@ -225,8 +225,8 @@ pub(crate) struct Called {
     pub(crate) asked: Vec<(HostOp, u8, Vec<u8>)>,
 }
 
-pub(crate) fn task() -> WasmSetup {
-    WasmSetup {
+pub(crate) fn task() -> PluginSetup {
+    PluginSetup {
         memory_bytes: 8 << 20,
         host_ops: all_ops(),
         hooks: vec![Hook::OnCommitAnalyzed],
@@ -242,7 +242,7 @@ impl Plugin {
         Self::with(text, task(), filters::of_profile("wasm", None), b"")
     }
 
-    pub(crate) fn with(text: &str, mut task: WasmSetup, filters: Filters, assets: &[u8]) -> Self {
+    pub(crate) fn with(text: &str, mut task: PluginSetup, filters: Filters, assets: &[u8]) -> Self {
         let module = wat::parse_str(text).unwrap();
         let artifact = compile(&module, all_ops(), &task.hooks).unwrap();
         let files: [(&str, &[u8]); 2] = [("code", &artifact), ("warm", &warm())];
@@ -255,7 +255,7 @@ impl Plugin {
             }];
         }
         let mut peer = Peer::start("gm-run-wasm", 64 << 20, &files, [None, memfd]);
-        let report = peer.wall_in(filters, Role::Wasm(task));
+        let report = peer.wall_in(filters, Role::Plugin(task));
         assert!(
             report.no_new_privs && report.root_refused && report.soft_refused && !report.dumpable
         );

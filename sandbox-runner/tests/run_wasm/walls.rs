@@ -120,7 +120,7 @@ fn a_landlock_abi_that_the_kernel_lacks_is_a_missing_wall() {
         filters: of_profile("wasm", None),
         landlock_abi: 10,
         landlock: vec![],
-        role: Role::Wasm(task()),
+        role: Role::Plugin(task()),
     };
     peer.send(&gm_protocol::message::ToRunner::Setup(setup));
     assert_eq!(
@@ -150,9 +150,9 @@ fn code_that_is_no_artifact_is_not_loaded() {
             &[("code", code), ("warm", &warm())],
             [None, None],
         );
-        peer.wall_in(of_profile("wasm", None), Role::Wasm(task()));
+        peer.wall_in(of_profile("wasm", None), Role::Plugin(task()));
         peer.send(&gm_protocol::message::ToRunner::Go);
-        assert_eq!(peer.ending(), (Some(Last::Load), Some(104), None));
+        assert_eq!(peer.ending(), (None, Some(104), None));
     }
 }
 
@@ -161,7 +161,7 @@ fn a_runner_reports_what_it_holds() {
     let mut peer = start();
     let mut task = task();
     task.host_ops = HostOps::NONE;
-    let report = peer.wall_in(of_profile("wasm", None), Role::Wasm(task));
+    let report = peer.wall_in(of_profile("wasm", None), Role::Plugin(task));
     assert_eq!((report.uids, report.gids), ([1000; 3], [1000; 3]));
     assert!(report.landlock_abi >= 7);
     assert_eq!(report.fds & 0b1111, 0b1111);
@@ -183,7 +183,7 @@ fn walled(filters: Filters) -> (Option<Last>, Option<i32>, Option<i32>) {
         filters,
         landlock_abi: 7,
         landlock: vec![],
-        role: Role::Wasm(task()),
+        role: Role::Plugin(task()),
     };
     peer.send(&gm_protocol::message::ToRunner::Setup(setup));
     peer.ending()

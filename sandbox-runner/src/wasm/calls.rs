@@ -1,22 +1,20 @@
-//! Serves the host's calls: one at a time, each document in and one answer out.
+//! The plugin as the host's calls see it: its exports, and what a trap is.
 
-use gm_protocol::message::{FromRunner, ToRunner, TrapClass, head};
+use std::ops::DerefMut;
+
+use gm_protocol::message::TrapClass;
 use gm_protocol::plan::Hook;
 use wasmer::{FunctionEnv, Instance, RuntimeError, Store, TypedFunction, WasmTypeList};
 use wasmer_types::TrapCode;
 
-use super::host::{Answer, Host, end};
-use super::loaded;
+use super::imports::Env;
 use crate::abi;
-use crate::walls::{last, sys};
+use crate::hosting::{self, Answer, Host, NOT_RUN};
+use crate::walls::last;
 
 /// What a call answers when the module can't take its document.
 const NO_ROOM: &[u8] = b"gm_alloc gave no memory for the document";
 const NO_HOOK: &[u8] = b"the module has no such hook";
-/// The status of a hook that was not run.
-const NOT_RUN: i32 = -1;
-/// The most bytes of an event: the ceiling of the host's own setting.
-const MOST_EVENT: usize = 16 << 20;
 
 /// Takes a document's address and length; 0 = done.
 type HookFunction = TypedFunction<(u32, u32), i32>;
@@ -24,7 +22,7 @@ type HookFunction = TypedFunction<(u32, u32), i32>;
 /// A plugin that can be called.
 pub(super) struct Plugin {
     store: Store,
-    host: FunctionEnv<Host>,
+    env: FunctionEnv<Env>,
     alloc: Option<TypedFunction<u32, u32>>,
     free: Option<TypedFunction<(u32, u32), ()>>,
     hooks: Vec<(Hook, HookFunction)>,
@@ -32,7 +30,7 @@ pub(super) struct Plugin {
 
 impl Plugin {
     /// Finds the exports; runs `_initialize`, if it is there.
-    pub(super) fn new(mut store: Store, host: FunctionEnv<Host>, instance: &Instance) -> Self {
+    pub(super) fn new(mut store: Store, env: FunctionEnv<Env>, instance: &Instance) -> Self {
         if let Some(initialize) = export::<(), ()>(instance, &store, abi::INITIALIZE) {
             trapless(initialize.call(&mut store));
         }
@@ -42,61 +40,21 @@ impl Plugin {
             free: export(instance, &store, abi::FREE),
             hooks: Hook::ALL.iter().filter_map(hook).collect(),
             store,
-            host,
+            env,
         }
     }
+}
 
-    /// Answers calls until the host says stop or is gone. Never returns: the
-    /// process ends without the calls that an orderly return would make.
-    pub(super) fn serve(&mut self) -> ! {
-        let ready = loaded(self.has(Hook::Init), self.has(Hook::Shutdown));
-        self.host()
-            .link()
-            .send(&ready)
-            .unwrap_or_else(|error| end(&error));
-        loop {
-            let message = self
-                .host()
-                .link()
-                .recv()
-                .unwrap_or_else(|error| end(&error));
-            match message {
-                ToRunner::Call {
-                    call,
-                    hook,
-                    more,
-                    bytes,
-                } => self.answer(call, hook, more, bytes),
-                ToRunner::Stop => sys::exit_now(0),
-                ToRunner::Setup(_)
-                | ToRunner::Go
-                | ToRunner::HostDone { .. }
-                | ToRunner::Part { .. } => sys::exit_now(last::BROKEN_LINK),
-            }
-        }
+impl hosting::Plugin for Plugin {
+    fn has(&self, hook: Hook) -> bool {
+        self.hooks.iter().any(|(each, _)| *each == hook)
     }
 
-    fn answer(&mut self, call: u32, hook: Hook, more: bool, bytes: Vec<u8>) {
-        let document = self.host().link().recv_parts(bytes, more, MOST_EVENT);
-        let document = document.unwrap_or_else(|error| end(&error));
-        let (status, text) = self.call(hook, &document);
-        let has = text.is_some();
-        let text = text.unwrap_or_default();
-        let (bytes, more) = head(&text);
-        let done = FromRunner::Done {
-            call,
-            status,
-            has,
-            more,
-            bytes,
-        };
-        let sent = self.host().link().send_document(&done, &text);
-        sent.unwrap_or_else(|error| end(&error));
+    fn host(&mut self) -> impl DerefMut<Target = Host> {
+        &mut self.env.as_mut(&mut self.store).host
     }
 
-    /// Runs one hook: its status, and the reply or the error's text.
     fn call(&mut self, hook: Hook, document: &[u8]) -> (i32, Option<Vec<u8>>) {
-        last::new_call();
         let found = self.hooks.iter().find(|(each, _)| *each == hook);
         let (Some((_, function)), Some(alloc)) = (found, &self.alloc) else {
             return (NOT_RUN, Some(NO_HOOK.to_vec()));
@@ -109,7 +67,7 @@ impl Plugin {
         if address == 0 {
             return (NOT_RUN, Some(NO_ROOM.to_vec()));
         }
-        self.host().put(address, document);
+        self.env.as_ref(&self.store).put(address, document);
         self.host().enter();
         let status = trapless(function.call(&mut self.store, address, len));
         let Answer { reply, error } = self.host().leave();
@@ -117,14 +75,6 @@ impl Plugin {
             trapless(free.call(&mut self.store, address, len));
         }
         (status, if status == 0 { reply } else { error })
-    }
-
-    fn host(&mut self) -> &mut Host {
-        self.host.as_mut(&mut self.store)
-    }
-
-    fn has(&self, hook: Hook) -> bool {
-        self.hooks.iter().any(|(each, _)| *each == hook)
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gm_protocol::message::TrapClass;
-use gm_protocol::plan::{CODE_PATH, FD_ASSETS, HostOps, WARM_PATH, WasmSetup};
+use gm_protocol::plan::{CODE_PATH, FD_ASSETS, HostOps, PluginSetup, WARM_PATH};
 use gm_protocol::runner_end::RunnerEnd;
 use wasmer::sys::{EngineBuilder, NativeEngineExt};
 use wasmer::{
@@ -21,10 +21,10 @@ use wasmer::{
 };
 
 use super::calls::{self, Plugin};
-use super::host::Host;
-use super::imports;
+use super::imports::{self, Env};
 use super::memory::{Budget, Capped};
 use crate::abi::{self, Import, Value};
+use crate::hosting::{self, Host};
 use crate::walls::sys::guest::Guest;
 use crate::walls::{Narrowed, WallError, Walled, last, sys};
 
@@ -69,12 +69,12 @@ impl Engine {
     /// Maps the plugin's artifact. Behind the walls, since it is read here.
     /// Ends the process if it can't: nothing is dropped then, since to unmap
     /// and close is not allowed any more.
-    pub(super) fn load(self, walled: Walled, task: &WasmSetup) -> Loaded {
+    pub(super) fn load(self, walled: Walled, task: &PluginSetup, link: &mut RunnerEnd) -> Loaded {
         let Ok(module) = map(&self.engine, Path::new(CODE_PATH)) else {
-            last::not_loaded()
+            hosting::not_loaded(link, "the artifact does not fit this engine")
         };
         if !imports_fit(&module, task.host_ops) {
-            last::not_loaded();
+            hosting::not_loaded(link, "the artifact imports what is not granted");
         }
         self.budget.set(task.memory_bytes, Arc::clone(&self.memory));
         // Made while mapping is still allowed.
@@ -120,15 +120,16 @@ impl Ready {
         self,
         _: Narrowed,
         link: RunnerEnd,
-        task: &WasmSetup,
+        task: &PluginSetup,
         assets: &'static [u8],
     ) -> Plugin {
         last::new_call();
-        let host = Host::new(link, Arc::clone(&self.memory), task, assets);
+        let env = Env::new(Host::new(link, task, assets), Arc::clone(&self.memory));
         // Outlives a failure below, for the same reason as in `load`.
         let mut store = self.store;
-        match instance(&mut store, &self.module, host) {
-            Ok((env, instance)) => Plugin::new(store, env, &instance),
+        let env = FunctionEnv::new(&mut store, env);
+        match instance(&mut store, &self.module, &env) {
+            Ok(instance) => Plugin::new(store, env, &instance),
             Err(
                 InstantiationError::Start(error) | InstantiationError::Link(LinkError::Trap(error)),
             ) => last::trap(calls::class(&error)),
@@ -137,7 +138,10 @@ impl Ready {
                 last::refused_grow();
                 last::trap(TrapClass::Other)
             }
-            Err(_) => last::not_loaded(),
+            Err(_) => {
+                let link = env.as_mut(&mut store).host.link();
+                hosting::not_loaded(link, "the artifact can't be instantiated")
+            }
         }
     }
 }
@@ -149,16 +153,14 @@ impl Ready {
 fn instance(
     store: &mut Store,
     module: &Module,
-    host: Host,
-) -> Result<(FunctionEnv<Host>, Instance), InstantiationError> {
-    let env = FunctionEnv::new(store, host);
+    env: &FunctionEnv<Env>,
+) -> Result<Instance, InstantiationError> {
     let names: Vec<String> = module
         .imports()
         .map(|import| import.name().to_owned())
         .collect();
-    let functions = imports::functions(store, &env, names.iter().map(String::as_str));
-    let instance = Instance::new(store, module, &functions)?;
-    Ok((env, instance))
+    let functions = imports::functions(store, env, names.iter().map(String::as_str));
+    Instance::new(store, module, &functions)
 }
 
 fn map(engine: &wasmer::Engine, path: &Path) -> Result<Module, DeserializeError> {
@@ -197,7 +199,8 @@ fn has_type(found: &ExternType, import: Import) -> bool {
 fn warm_up(engine: &wasmer::Engine, memory: Arc<Guest>) -> Option<()> {
     let module = map(engine, Path::new(WARM_PATH)).ok()?;
     let mut store = Store::new(engine.clone());
-    let (_, instance) = instance(&mut store, &module, Host::bare(memory)).ok()?;
+    let env = FunctionEnv::new(&mut store, Env::new(Host::bare(), memory));
+    let instance = instance(&mut store, &module, &env).ok()?;
     let call: TypedFunction<(u32, u32), i32> = instance
         .exports
         .get_typed_function(&store, "on_commit_analyzed")

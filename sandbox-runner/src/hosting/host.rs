@@ -1,0 +1,353 @@
+//! What a plugin's calls of the host do, whatever engine makes them.
+//!
+//! An engine hands over bytes that it has read out of the plugin; what needs
+//! more than this process is asked over the link, one call at a time.
+
+use gm_protocol::link::LinkError;
+use gm_protocol::message::{FromRunner, ToRunner, head};
+use gm_protocol::plan::{Asset, HostOp, PluginSetup};
+use gm_protocol::runner_end::RunnerEnd;
+
+use super::files::{Denied, Files, How};
+use super::hung_up;
+use crate::abi::{Import, code};
+use crate::walls::{last, sys};
+
+/// The most bytes of an error's text.
+const MOST_FAIL: usize = 4096;
+/// The most log lines kept while no hook runs, and the most bytes of one.
+const EARLY_LINES: usize = 64;
+const EARLY_BYTES: usize = 4096;
+/// The highest log level: error.
+const MOST_LEVEL: u8 = 4;
+
+/// What a hook left behind besides its status.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) reply: Option<Vec<u8>>,
+    pub(crate) error: Option<Vec<u8>>,
+}
+
+/// A call that breaks the contract, which no honest plugin makes: a trap where
+/// code can trap, an error elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// No hook is running, and the call is not `log`.
+    OutsideOfHook,
+    /// A level or flag that does not exist.
+    UnknownValue,
+}
+
+/// A call's bytes and numbers, as the table of the ABI has them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Args<'a> {
+    /// Document, key, name or path.
+    pub(crate) first: &'a [u8],
+    /// Data or value.
+    pub(crate) second: &'a [u8],
+    /// Offset, or level.
+    pub(crate) x: i64,
+    /// Most bytes, or flags.
+    pub(crate) y: i64,
+}
+
+/// State behind the calls of one plugin.
+pub(crate) struct Host {
+    link: Option<RunnerEnd>,
+    cap: usize,
+    assets: Vec<Asset>,
+    bytes: &'static [u8],
+    files: Files,
+    in_hook: bool,
+    next_id: u32,
+    result: Vec<u8>,
+    answer: Answer,
+    /// Log lines from before the first hook: code that runs while it is loaded
+    /// may log, but the host takes calls only while one of its own is open.
+    early: Vec<(u8, Vec<u8>)>,
+}
+
+impl Host {
+    pub(crate) fn new(link: RunnerEnd, task: &PluginSetup, bytes: &'static [u8]) -> Self {
+        Self {
+            link: Some(link),
+            cap: usize::try_from(task.body_bytes).unwrap_or(usize::MAX),
+            assets: task.assets.clone(),
+            bytes,
+            files: Files::new(task.grants.clone()),
+            ..Self::bare()
+        }
+    }
+
+    /// For the warm-up: no link, nothing granted.
+    pub(crate) fn bare() -> Self {
+        Self {
+            link: None,
+            cap: 0,
+            assets: Vec::new(),
+            bytes: &[],
+            files: Files::new(Vec::new()),
+            in_hook: false,
+            next_id: 0,
+            result: Vec::new(),
+            answer: Answer::default(),
+            early: Vec::new(),
+        }
+    }
+
+    /// The link, for what is not a host call.
+    pub(crate) fn link(&mut self) -> &mut RunnerEnd {
+        match &mut self.link {
+            Some(link) => link,
+            None => sys::exit_now(last::BROKEN_LINK), // only the warm-up has none
+        }
+    }
+
+    /// The most bytes of an argument, result or reply.
+    pub(crate) const fn cap(&self) -> usize {
+        self.cap
+    }
+
+    /// What the last call that has a result gave.
+    pub(crate) fn result(&self) -> &[u8] {
+        &self.result
+    }
+
+    /// A hook begins; what was logged before is passed on first.
+    pub(crate) fn enter(&mut self) {
+        self.in_hook = true;
+        self.answer = Answer::default();
+        for (level, line) in std::mem::take(&mut self.early) {
+            self.ask(HostOp::Log, level, &line, &[]);
+        }
+    }
+
+    /// A hook has returned.
+    pub(crate) fn leave(&mut self) -> Answer {
+        self.in_hook = false;
+        std::mem::take(&mut self.answer)
+    }
+
+    /// Whether a call may be made now.
+    pub(crate) fn may_call(&self, call: Import) -> Result<(), Breach> {
+        if self.in_hook || call == Import::Op(HostOp::Log) {
+            Ok(())
+        } else {
+            Err(Breach::OutsideOfHook)
+        }
+    }
+
+    /// Does one call: a length, count or 0, or an error code of the ABI.
+    pub(crate) fn call(&mut self, call: Import, args: Args<'_>) -> Result<i64, Breach> {
+        self.may_call(call)?;
+        match call {
+            Import::Reply => Ok(self.reply(args.first)),
+            Import::Fail => Ok(self.fail(args.first)),
+            // Answered by the engine, which knows where the room is.
+            Import::Result => Ok(length(&self.result)),
+            Import::AssetRead => Ok(self.asset_read(args)),
+            Import::Op(op) => self.op(op, args),
+        }
+    }
+
+    fn op(&mut self, op: HostOp, args: Args<'_>) -> Result<i64, Breach> {
+        match op {
+            HostOp::Log => self.log(args),
+            HostOp::FileRead => Ok(self.file_read(args)),
+            HostOp::FileList => {
+                let cap = self.cap;
+                Ok(self.file(op, args.first, |files, path| files.list(path, cap)))
+            }
+            HostOp::FileWrite => self.file_write(args),
+            _ if args.first.len() + args.second.len() > self.cap => Ok(code::TOO_BIG.into()),
+            _ => Ok(self.ask(op, 0, args.first, args.second)),
+        }
+    }
+
+    fn reply(&mut self, document: &[u8]) -> i64 {
+        if document.len() > self.cap {
+            return code::TOO_BIG.into();
+        }
+        if !is_object(document) {
+            return code::INVALID.into();
+        }
+        self.answer.reply = Some(document.to_vec());
+        0
+    }
+
+    fn fail(&mut self, text: &[u8]) -> i64 {
+        let Ok(text) = std::str::from_utf8(text) else {
+            return code::INVALID.into();
+        };
+        let cut = text.get(..text.floor_char_boundary(MOST_FAIL));
+        self.answer.error = cut.map(|text| text.as_bytes().to_vec());
+        0
+    }
+
+    fn asset_read(&mut self, args: Args<'_>) -> i64 {
+        let (Ok(offset), Ok(most)) = (usize::try_from(args.x), usize::try_from(args.y)) else {
+            return code::INVALID.into();
+        };
+        let named = |file: &&Asset| file.path.as_bytes() == args.first;
+        let Some(file) = self.assets.iter().find(named) else {
+            return code::NOT_FOUND.into();
+        };
+        let whole = slice(self.bytes, file).unwrap_or_default();
+        let rest = whole.get(offset..).unwrap_or_default();
+        let part = rest.get(..most).unwrap_or(rest);
+        if part.len() > self.cap {
+            return code::TOO_BIG.into();
+        }
+        self.result = part.to_vec();
+        length(&self.result)
+    }
+
+    fn file_read(&mut self, args: Args<'_>) -> i64 {
+        let (Ok(offset), Ok(most)) = (u64::try_from(args.x), usize::try_from(args.y)) else {
+            return code::INVALID.into();
+        };
+        if most > self.cap {
+            return code::TOO_BIG.into();
+        }
+        self.file(HostOp::FileRead, args.first, |files, path| {
+            files.read(path, offset, most)
+        })
+    }
+
+    fn file_write(&mut self, args: Args<'_>) -> Result<i64, Breach> {
+        let flags = u32::try_from(args.y).ok().and_then(How::of);
+        let how = flags.ok_or(Breach::UnknownValue)?;
+        let Ok(offset) = u64::try_from(args.x) else {
+            return Ok(code::INVALID.into());
+        };
+        if args.second.len() > self.cap {
+            return Ok(code::TOO_BIG.into());
+        }
+        let written = self.file(HostOp::FileWrite, args.first, |files, path| {
+            files.write(path, offset, args.second, how)?;
+            Ok(Vec::new())
+        });
+        Ok(match written {
+            0 => length(args.second),
+            error => error,
+        })
+    }
+
+    /// A call about files: done here where a grant covers the path, by plain
+    /// system calls behind the walls; else the host hears of it and denies it.
+    fn file(
+        &mut self,
+        op: HostOp,
+        path: &[u8],
+        act: impl FnOnce(&Files, &str) -> Result<Vec<u8>, Denied>,
+    ) -> i64 {
+        let Ok(path) = std::str::from_utf8(path) else {
+            return code::INVALID.into();
+        };
+        match act(&self.files, path) {
+            Ok(bytes) => {
+                let len = length(&bytes);
+                if op != HostOp::FileWrite {
+                    self.result = bytes;
+                }
+                len
+            }
+            Err(Denied::Code(code)) => code.into(),
+            Err(Denied::NotGranted) if path.len() > self.cap => code::TOO_BIG.into(),
+            Err(Denied::NotGranted) => self.ask(op, 0, path.as_bytes(), &[]),
+        }
+    }
+
+    fn log(&mut self, args: Args<'_>) -> Result<i64, Breach> {
+        let level = u8::try_from(args.x).ok().filter(|l| *l <= MOST_LEVEL);
+        let level = level.ok_or(Breach::UnknownValue)?;
+        if self.in_hook {
+            return Ok(match args.first.len() > self.cap {
+                true => code::TOO_BIG.into(),
+                false => self.ask(HostOp::Log, level, args.first, &[]),
+            });
+        }
+        if self.early.len() < EARLY_LINES {
+            let cut = args.first.get(..EARLY_BYTES).unwrap_or(args.first);
+            self.early.push((level, cut.to_vec()));
+        }
+        Ok(0)
+    }
+
+    fn ask(&mut self, op: HostOp, level: u8, first: &[u8], second: &[u8]) -> i64 {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        let Ok(first_len) = u32::try_from(first.len()) else {
+            return code::TOO_BIG.into();
+        };
+        let document = [first, second].concat();
+        let (bytes, more) = head(&document);
+        let question = FromRunner::Host {
+            id,
+            op,
+            level,
+            first: first_len,
+            more,
+            bytes,
+        };
+        let cap = self.cap;
+        let answered = self
+            .link()
+            .send_document(&question, &document)
+            .and_then(|()| answer(self.link(), id, cap));
+        let (status, bytes) = answered.unwrap_or_else(|error| hung_up(&error));
+        if yields(op) && (status >= 0 || !bytes.is_empty()) {
+            self.result = bytes;
+        }
+        status
+    }
+}
+
+fn answer(link: &mut RunnerEnd, asked: u32, cap: usize) -> Result<(i64, Vec<u8>), LinkError> {
+    match link.recv()? {
+        ToRunner::HostDone {
+            id,
+            status,
+            more,
+            bytes,
+        } if id == asked => Ok((status, link.recv_parts(bytes, more, cap)?)),
+        _ => Err(LinkError::BadState("the answer to a host call was due")),
+    }
+}
+
+const fn yields(op: HostOp) -> bool {
+    match op {
+        HostOp::ConfigGet
+        | HostOp::NodeGet
+        | HostOp::NodeQuery
+        | HostOp::EdgeGet
+        | HostOp::EdgeQuery => true,
+        // What the host answers of files is only that it denies them.
+        HostOp::FileRead | HostOp::FileList | HostOp::FileWrite => false,
+        HostOp::Log | HostOp::NodePut | HostOp::EdgePut | HostOp::EventEmit => false,
+    }
+}
+
+fn slice<'a>(bytes: &'a [u8], file: &Asset) -> Option<&'a [u8]> {
+    let start = usize::try_from(file.offset).ok()?;
+    bytes.get(start..start.checked_add(usize::try_from(file.len).ok()?)?)
+}
+
+fn length(bytes: &[u8]) -> i64 {
+    i64::try_from(bytes.len()).unwrap_or(i64::MAX)
+}
+
+/// Whether the text is one JSON object. The host checks again: this one only
+/// tells an honest plugin at once.
+fn is_object(text: &[u8]) -> bool {
+    // The parser skips what it ignores without a look at its characters.
+    let Ok(text) = std::str::from_utf8(text) else {
+        return false;
+    };
+    text.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;
