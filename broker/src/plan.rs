@@ -86,6 +86,7 @@ impl Walls {
         let effective = plan.effective();
         let task = PluginSetup {
             memory_bytes: plan.module_memory(code_bytes)?,
+            entrypoint: plan.entrypoint().to_owned(),
             host_ops: plan.imports(),
             hooks,
             body_bytes: u32::try_from(config.limits.reply.get()).unwrap_or(u32::MAX),

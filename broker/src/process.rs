@@ -114,7 +114,7 @@ impl<'a> Process<'a> {
             wake: self.wake,
         };
         let abi = setup.landlock_abi;
-        self.send(&ToRunner::Setup(setup), &[], wait)?;
+        self.send(&ToRunner::Setup(Box::new(setup)), &[], wait)?;
         let FromRunner::Report(report) = self.recv(wait)? else {
             return Err(Cause::Link("the report was due".into()));
         };

@@ -60,6 +60,7 @@ const ARTIFACT_BYTES: u64 = 256 << 20;
 pub struct Plan {
     id: String,
     version: String,
+    entrypoint: String,
     has_assets: bool,
     effective: Effective,
     files: Vec<Placed>,
@@ -108,6 +109,7 @@ impl Plan {
         Ok(Self {
             id: manifest.id().as_str().to_owned(),
             version: manifest.version().to_string(),
+            entrypoint: manifest.entrypoint().as_str().to_owned(),
             has_assets: !manifest.files().is_empty(),
             effective,
             files,
@@ -153,6 +155,12 @@ impl Plan {
     #[must_use]
     pub fn effective(&self) -> &Effective {
         &self.effective
+    }
+
+    /// Package path of the code.
+    #[must_use]
+    pub fn entrypoint(&self) -> &str {
+        &self.entrypoint
     }
 
     /// Which binary runs the plugin.

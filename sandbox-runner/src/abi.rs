@@ -1,90 +1,12 @@
-//! The ABI `gm-2` as data: which functions a module may import from `gm`, and
-//! which it exports, with their types. Compiler and runner read the same table.
+//! The calls of the ABI `gm-2` as data, and its error codes: the same for every
+//! kind of plugin. Their types, for WASM, are in [`wasm`].
 
-#[cfg(feature = "compile-wasm")]
-use gm_protocol::plan::Hook;
-use gm_protocol::plan::{HostOp, HostOps};
+#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
+pub(crate) mod wasm;
 
-/// The module that imports come from.
-pub(crate) const MODULE: &str = "gm";
-/// The memory that every plugin exports.
-#[cfg(feature = "compile-wasm")]
-pub(crate) const MEMORY: &str = "memory";
-/// Hands out the buffers of documents.
-pub(crate) const ALLOC: &str = "gm_alloc";
-/// Takes them back.
-pub(crate) const FREE: &str = "gm_free";
-/// Called once, before `init`.
-pub(crate) const INITIALIZE: &str = "_initialize";
-
-/// A value's type, of those that the ABI uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Value {
-    /// 32 bits.
-    I32,
-    /// 64 bits.
-    I64,
-}
-
-/// Parameters and results of a function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Type {
-    pub(crate) takes: &'static [Value],
-    pub(crate) gives: &'static [Value],
-}
-
-use Value::{I32, I64};
-
-const TEXT_TO_I32: Type = Type {
-    takes: &[I32, I32],
-    gives: &[I32],
-};
-
-/// What a function takes and gives, beyond numbers: a text is an address and a
-/// length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// A text; gives a status.
-    Change,
-    /// A text; gives the length of a result.
-    Query,
-    /// Two texts; gives a status.
-    Change2,
-    /// A level and a text; gives a status.
-    Log,
-    /// A text, an offset and the most bytes; gives the length of a result.
-    Read,
-    /// A text, an offset, another text and flags; gives a count.
-    Write,
-}
-
-impl Shape {
-    const fn ty(self) -> Type {
-        match self {
-            Self::Change => TEXT_TO_I32,
-            Self::Query => Type {
-                takes: &[I32, I32],
-                gives: &[I64],
-            },
-            Self::Change2 => Type {
-                takes: &[I32, I32, I32, I32],
-                gives: &[I32],
-            },
-            Self::Log => Type {
-                takes: &[I32, I32, I32],
-                gives: &[I32],
-            },
-            Self::Read => Type {
-                takes: &[I32, I32, I64, I32],
-                gives: &[I64],
-            },
-            Self::Write => Type {
-                takes: &[I32, I32, I64, I32, I32, I32],
-                gives: &[I32],
-            },
-        }
-    }
-}
+use gm_protocol::plan::HostOp;
+#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
+use gm_protocol::plan::HostOps;
 
 /// A function of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +16,7 @@ pub(crate) enum Import {
     /// Sets the error's text.
     Fail,
     /// Copies the last result.
+    #[cfg(any(feature = "wasm", feature = "compile-wasm"))]
     Result,
     /// Reads a file of the package.
     AssetRead,
@@ -103,68 +26,25 @@ pub(crate) enum Import {
 
 impl Import {
     /// The import of a name, if the ABI has it.
+    #[cfg(any(feature = "wasm", feature = "compile-wasm"))]
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "reply" => Some(Self::Reply),
             "fail" => Some(Self::Fail),
+            #[cfg(any(feature = "wasm", feature = "compile-wasm"))]
             "result" => Some(Self::Result),
             "asset_read" => Some(Self::AssetRead),
             other => HostOp::from_name(other).map(Self::Op),
         }
     }
 
-    /// Its type.
-    pub(crate) const fn ty(self) -> Type {
-        self.shape().ty()
-    }
-
-    /// What it takes and gives.
-    pub(crate) const fn shape(self) -> Shape {
-        match self {
-            Self::Reply | Self::Fail | Self::Result => Shape::Change,
-            Self::AssetRead => Shape::Read,
-            Self::Op(op) => match op {
-                HostOp::Log => Shape::Log,
-                HostOp::EventEmit => Shape::Change2,
-                HostOp::NodePut | HostOp::EdgePut => Shape::Change,
-                HostOp::FileRead => Shape::Read,
-                HostOp::FileWrite => Shape::Write,
-                HostOp::ConfigGet
-                | HostOp::NodeGet
-                | HostOp::NodeQuery
-                | HostOp::EdgeGet
-                | HostOp::EdgeQuery
-                | HostOp::FileList => Shape::Query,
-            },
-        }
-    }
-
     /// Whether the grant gives it. What stays inside the runner needs none.
+    #[cfg(any(feature = "wasm", feature = "compile-wasm"))]
     pub(crate) const fn granted(self, ops: HostOps) -> bool {
         match self {
             Self::Reply | Self::Fail | Self::Result | Self::AssetRead => true,
             Self::Op(op) => ops.has(op),
         }
-    }
-}
-
-/// The type that an export of this name must have, if the ABI knows the name.
-#[cfg(feature = "compile-wasm")]
-pub(crate) fn export(name: &str) -> Option<Type> {
-    match name {
-        ALLOC => Some(Type {
-            takes: &[I32],
-            gives: &[I32],
-        }),
-        FREE => Some(Type {
-            takes: &[I32, I32],
-            gives: &[],
-        }),
-        INITIALIZE => Some(Type {
-            takes: &[],
-            gives: &[],
-        }),
-        other => Hook::from_name(other).map(|_| TEXT_TO_I32),
     }
 }
 
@@ -181,11 +61,21 @@ pub(crate) mod code {
     pub(crate) const TOO_BIG: i32 = -4;
     /// No room left.
     pub(crate) const QUOTA: i32 = -5;
+    /// A rate, count or depth.
+    #[cfg(feature = "scripts")]
+    pub(crate) const LIMIT: i32 = -6;
     /// The file can't be read or written.
     pub(crate) const IO: i32 = -7;
+    /// The request failed or was refused.
+    #[cfg(feature = "scripts")]
+    pub(crate) const NET: i32 = -8;
+    /// The host is ending this plugin.
+    #[cfg(feature = "scripts")]
+    pub(crate) const STOPPING: i32 = -10;
 }
 
 #[cfg(test)]
+#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
 mod tests {
     use super::*;
 
@@ -198,19 +88,5 @@ mod tests {
             assert!(!import.granted(HostOps::NONE));
         }
         assert_eq!(Import::from_name("socket"), None);
-    }
-
-    #[cfg(feature = "compile-wasm")]
-    #[test]
-    fn hooks_and_the_allocator_have_their_types() {
-        assert_eq!(export("on_commit_analyzed"), Some(TEXT_TO_I32));
-        assert_eq!(
-            export("gm_free"),
-            Some(Type {
-                takes: &[I32, I32],
-                gives: &[]
-            })
-        );
-        assert_eq!(export("_start"), None);
     }
 }

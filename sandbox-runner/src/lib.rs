@@ -12,6 +12,8 @@ pub mod compile;
 mod hosting;
 #[cfg(feature = "launcher")]
 pub mod launcher;
+#[cfg(feature = "lua")]
+pub mod lua;
 #[cfg(feature = "runner")]
 pub mod walls;
 #[cfg(feature = "wasm")]

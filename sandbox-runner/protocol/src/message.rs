@@ -16,7 +16,7 @@ pub const PART: usize = 60 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ToRunner {
     /// First frame: walls and task.
-    Setup(Setup),
+    Setup(Box<Setup>),
     /// The walls were read back from outside: load the code.
     Go,
     /// Call a hook with a document.

@@ -387,6 +387,8 @@ pub struct PluginSetup {
     /// Most bytes that the engine gives the plugin: of linear memory and tables,
     /// or of a script's heap.
     pub memory_bytes: u64,
+    /// Package path of the code: how errors name a script.
+    pub entrypoint: String,
     /// Host calls that the grant gives.
     pub host_ops: HostOps,
     /// Hooks of the manifest; `init` and `shutdown` are called if exported.

@@ -13,7 +13,8 @@ use wasmer::sys::wasmparser::{
 };
 
 use super::fault;
-use crate::abi::{self, Import, Type, Value};
+use crate::abi::Import;
+use crate::abi::wasm::{self as abi, Type, Value};
 use crate::walls::Narrowed;
 
 /// The header of a core module, version 1. A component's differs in the last

@@ -144,6 +144,7 @@ impl Host {
             Import::Reply => Ok(self.reply(args.first)),
             Import::Fail => Ok(self.fail(args.first)),
             // Answered by the engine, which knows where the room is.
+            #[cfg(feature = "wasm")]
             Import::Result => Ok(length(&self.result)),
             Import::AssetRead => Ok(self.asset_read(args)),
             Import::Op(op) => self.op(op, args),
@@ -328,7 +329,7 @@ const fn yields(op: HostOp) -> bool {
     }
 }
 
-fn slice<'a>(bytes: &'a [u8], file: &Asset) -> Option<&'a [u8]> {
+pub(super) fn slice<'a>(bytes: &'a [u8], file: &Asset) -> Option<&'a [u8]> {
     let start = usize::try_from(file.offset).ok()?;
     bytes.get(start..start.checked_add(usize::try_from(file.len).ok()?)?)
 }

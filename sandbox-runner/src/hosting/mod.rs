@@ -6,6 +6,8 @@
 
 mod files;
 mod host;
+#[cfg(feature = "scripts")]
+pub(crate) mod script;
 mod serve;
 
 use std::fs::File;
@@ -15,7 +17,7 @@ use gm_protocol::message::ToRunner;
 use gm_protocol::plan::{FD_ASSETS, FD_LINK, PluginSetup, Role, Setup};
 use gm_protocol::runner_end::RunnerEnd;
 
-pub(crate) use host::{Answer, Args, Host};
+pub(crate) use host::{Args, Host};
 pub(crate) use serve::{NOT_RUN, Plugin, not_loaded, serve};
 
 use crate::walls::sys::sealed::Sealed;
@@ -32,7 +34,7 @@ pub(crate) fn link() -> RunnerEnd {
 /// The host's first frame: walls and task.
 pub(crate) fn setup(link: &mut RunnerEnd) -> Setup {
     match link.recv() {
-        Ok(ToRunner::Setup(setup)) => setup,
+        Ok(ToRunner::Setup(setup)) => *setup,
         _ => sys::exit_now(last::BROKEN_LINK),
     }
 }
@@ -51,6 +53,20 @@ pub(crate) fn assets(task: &PluginSetup) -> Result<&'static [u8], WallError> {
         return Ok(&[]);
     }
     sealed(FD_ASSETS)
+}
+
+/// The package's files whose names end so: modules that a script may ask for.
+#[cfg(feature = "scripts")]
+pub(crate) fn modules(
+    task: &PluginSetup,
+    assets: &'static [u8],
+    endings: &[&str],
+) -> Vec<(String, &'static [u8])> {
+    let named = |path: &str| endings.iter().any(|ending| path.ends_with(ending));
+    let files = task.assets.iter().filter(|file| named(&file.path));
+    files
+        .filter_map(|file| Some((file.path.clone(), host::slice(assets, file)?)))
+        .collect()
 }
 
 /// The bytes of an inherited sealed memfd, mapped and closed.

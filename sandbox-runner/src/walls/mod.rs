@@ -45,7 +45,7 @@ pub(crate) enum WallError {
     Link(#[from] LinkError),
     #[error("the host said something else than Go")]
     NoGo,
-    #[cfg(feature = "wasm")]
+    #[cfg(feature = "hosting")]
     #[error("the engine did not run its own warm-up")]
     WarmUp,
 }
@@ -62,7 +62,7 @@ impl WallError {
             Self::SelfRead(error) => (Control::Caps, errno(error)),
             Self::Link(_) | Self::NoGo => (Control::Descriptors, 0),
             // /warm is part of the mount tree.
-            #[cfg(feature = "wasm")]
+            #[cfg(feature = "hosting")]
             Self::WarmUp => (Control::Mounts, 0),
         }
     }
@@ -202,8 +202,16 @@ const SPEC_FORCE_DISABLE: u64 = 1 << 3;
 
 /// Opens the arena: as large as the first argument says, in bytes. The
 /// launcher passes the process's memory limit.
+#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
 pub(crate) fn open_arena(arena: &Arena) -> Result<(), WallError> {
-    let size = std::env::args().nth(1).and_then(|size| size.parse().ok());
+    open_arena_but(arena, 0)
+}
+
+/// The same, less what something else in the process needs: then the arena's
+/// end is reached before the group's limit, and can be told.
+pub(crate) fn open_arena_but(arena: &Arena, reserve: u64) -> Result<(), WallError> {
+    let limit = std::env::args().nth(1).and_then(|size| size.parse().ok());
+    let size = limit.and_then(|limit: u64| usize::try_from(limit.checked_sub(reserve)?).ok());
     let size = size.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(sys::arena::open(arena, size).map_err(io::Error::from)?)
 }

@@ -41,7 +41,7 @@ pub(crate) fn is_open(fd: i32) -> bool {
 
 /// Closes every descriptor from `first` on. Whoever still holds one of them
 /// as a value must never use it again.
-#[cfg(feature = "wasm")]
+#[cfg(feature = "hosting")]
 pub(crate) fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: integers only. Descriptors of ours from `first` on are given up
     // by the caller; a later use of one is a clean EBADF, as none is opened

@@ -8,8 +8,8 @@ use wasmer::{FunctionEnv, Instance, RuntimeError, Store, TypedFunction, WasmType
 use wasmer_types::TrapCode;
 
 use super::imports::Env;
-use crate::abi;
-use crate::hosting::{self, Answer, Host, NOT_RUN};
+use crate::abi::wasm as abi;
+use crate::hosting::{self, Host, NOT_RUN};
 use crate::walls::last;
 
 /// What a call answers when the module can't take its document.
@@ -70,11 +70,18 @@ impl hosting::Plugin for Plugin {
         self.env.as_ref(&self.store).put(address, document);
         self.host().enter();
         let status = trapless(function.call(&mut self.store, address, len));
-        let Answer { reply, error } = self.host().leave();
+        let answer = self.host().leave();
         if let Some(free) = self.free.clone() {
             trapless(free.call(&mut self.store, address, len));
         }
-        (status, if status == 0 { reply } else { error })
+        (
+            status,
+            if status == 0 {
+                answer.reply
+            } else {
+                answer.error
+            },
+        )
     }
 }
 

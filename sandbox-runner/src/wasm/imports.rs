@@ -7,7 +7,8 @@ use std::sync::Arc;
 use gm_protocol::message::TrapClass;
 use wasmer::{Exports, Function, FunctionEnv, FunctionEnvMut, Imports, Store};
 
-use crate::abi::{self, Import, Shape, code};
+use crate::abi::wasm::{MODULE, Shape};
+use crate::abi::{Import, code};
 use crate::hosting::{Args, Host};
 use crate::walls::last;
 use crate::walls::sys::guest::Guest;
@@ -94,7 +95,7 @@ pub(super) fn functions<'n>(
         }
     }
     let mut imports = Imports::new();
-    imports.register_namespace(abi::MODULE, exports);
+    imports.register_namespace(MODULE, exports);
     imports
 }
 

@@ -23,7 +23,8 @@ use wasmer::{
 use super::calls::{self, Plugin};
 use super::imports::{self, Env};
 use super::memory::{Budget, Capped};
-use crate::abi::{self, Import, Value};
+use crate::abi::Import;
+use crate::abi::wasm::{MODULE, Value};
 use crate::hosting::{self, Host};
 use crate::walls::sys::guest::Guest;
 use crate::walls::{Narrowed, WallError, Walled, last, sys};
@@ -175,7 +176,7 @@ fn map(engine: &wasmer::Engine, path: &Path) -> Result<Module, DeserializeError>
 /// may be older than the grant.
 fn imports_fit(module: &Module, granted: HostOps) -> bool {
     module.imports().all(|import| {
-        let known = Import::from_name(import.name()).filter(|_| import.module() == abi::MODULE);
+        let known = Import::from_name(import.name()).filter(|_| import.module() == MODULE);
         known.is_some_and(|known| known.granted(granted) && has_type(import.ty(), known))
     })
 }

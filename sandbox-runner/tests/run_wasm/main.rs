@@ -10,9 +10,13 @@ mod calls;
 #[cfg(test)]
 mod compiler;
 #[cfg(test)]
+#[path = "../played/filters.rs"]
 mod filters;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+#[path = "../played/mod.rs"]
+mod played;
 #[cfg(test)]
 mod traps;
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn a_landlock_abi_that_the_kernel_lacks_is_a_missing_wall() {
         landlock: vec![],
         role: Role::Plugin(task()),
     };
-    peer.send(&gm_protocol::message::ToRunner::Setup(setup));
+    peer.send(&gm_protocol::message::ToRunner::Setup(Box::new(setup)));
     assert_eq!(
         peer.ending(),
         (
@@ -185,6 +185,6 @@ fn walled(filters: Filters) -> (Option<Last>, Option<i32>, Option<i32>) {
         landlock: vec![],
         role: Role::Plugin(task()),
     };
-    peer.send(&gm_protocol::message::ToRunner::Setup(setup));
+    peer.send(&gm_protocol::message::ToRunner::Setup(Box::new(setup)));
     peer.ending()
 }
