@@ -14,6 +14,8 @@ pub struct Package {
     id: String,
     version: String,
     kind: String,
+    entrypoint: String,
+    hooks: Vec<String>,
     api: String,
     files: Vec<String>,
     permissions: Vec<(String, String)>,
@@ -45,12 +47,34 @@ impl Package {
             id: id.to_owned(),
             version: "1.0.0".to_owned(),
             kind: "wasm".to_owned(),
+            entrypoint: "plugin.wasm".to_owned(),
+            hooks: vec!["on_commit_analyzed".to_owned()],
             api: "2.0".to_owned(),
             files: Vec::new(),
             permissions: Vec::new(),
         };
         std::fs::write(package.file("plugin.wasm"), code).unwrap();
         package.write()
+    }
+
+    /// A package of a script: `com.test.<name>` with this text as `main.<kind>`.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    #[must_use]
+    pub fn script(name: &str, kind: &str, text: &str) -> Self {
+        let mut package = Self::with_code(&format!("com.test.{name}"), b"");
+        std::fs::remove_file(package.file("plugin.wasm")).unwrap();
+        package.entrypoint = format!("main.{kind}");
+        std::fs::write(package.file(&package.entrypoint), text).unwrap();
+        package.kind(kind)
+    }
+
+    /// Other hooks than `on_commit_analyzed`.
+    #[must_use]
+    pub fn hooks(mut self, hooks: &[&str]) -> Self {
+        self.hooks = hooks.iter().map(|&hook| hook.to_owned()).collect();
+        self.write()
     }
 
     /// A module from WebAssembly text.
@@ -188,6 +212,8 @@ impl Package {
             id,
             version,
             kind,
+            entrypoint,
+            hooks,
             api,
             ..
         } = &self;
@@ -202,9 +228,9 @@ impl Package {
              version = \"{version}\"\n\
              api_version = \"{api}\"\n\
              kind = \"{kind}\"\n\
-             entrypoint = \"plugin.wasm\"\n\
+             entrypoint = \"{entrypoint}\"\n\
              files = {:?}\n\
-             hooks = [\"on_commit_analyzed\"]\n\
+             hooks = {hooks:?}\n\
              \n\
              [permissions]\n",
             self.files

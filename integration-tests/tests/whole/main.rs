@@ -38,6 +38,8 @@ mod repositories;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod source;
 #[cfg(test)]
 mod store;

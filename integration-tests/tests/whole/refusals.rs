@@ -231,12 +231,10 @@ fn native_code_is_refused_without_the_operators_word() {
 #[test]
 fn a_kind_without_an_engine_is_refused() {
     let home = Home::new();
-    for kind in ["lua", "js"] {
-        let id = format!("com.test.kind-{kind}");
-        let package = Package::with_code(&id, b"return 1\n").kind(kind);
-        home.sign(&package);
-        expect_refused_at_load(&home, &package, 30, "wall/kind-unsupported");
-    }
+    let package = Package::with_code("com.test.native", b"\x7fELF\x02\x01\x01").kind("native");
+    home.write_config("allow_native = [\"com.test.native\"]\n");
+    home.sign(&package);
+    expect_refused_at_load(&home, &package, 30, "wall/kind-unsupported");
 }
 
 #[test]
