@@ -42,6 +42,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("wasmer-compiler", &["gm-sandbox-runner"]),
     ("wasmer-types", &["gm-sandbox-runner"]),
     ("wasmer-vm", &["gm-sandbox-runner"]),
+    ("mlua", &["gm-sandbox-runner"]),
     ("landlock", &["gm-sandbox-runner"]),
     ("gix", &["gm-broker"]),
     ("rusqlite", &["gm-broker"]),
@@ -49,7 +50,12 @@ const HEAVY: &[(&str, &[&str])] = &[
 ];
 
 /// The binaries that run in an empty mount tree, where no ELF interpreter is.
-const STATIC: &[&str] = &["gm-launcher", "gm-run-wasm", "gm-compile-wasm"];
+const STATIC: &[&str] = &[
+    "gm-launcher",
+    "gm-run-wasm",
+    "gm-compile-wasm",
+    "gm-run-lua",
+];
 
 /// What the linker leaves of the code generator in a binary that holds it.
 const CODE_GENERATOR: &[u8] = b"cranelift_codegen";
@@ -169,7 +175,7 @@ fn broker_is_linked_without_an_engine() {
     assert!(linked.contains("sequoia-openpgp"), "{linked:?}");
     let engines: Vec<_> = linked
         .iter()
-        .filter(|name| name.starts_with("wasmer") || name.contains("cranelift"))
+        .filter(|name| name.starts_with("wasmer") || name.contains("cranelift") || *name == "mlua")
         .collect();
     assert!(engines.is_empty(), "{engines:?}");
 }
@@ -181,7 +187,13 @@ fn code_generator_is_in_the_compiler_alone() {
         holds_it("gm-compile-wasm"),
         "the search would find nothing anywhere"
     );
-    for name in ["gm-run-wasm", "gm-launcher", "gm-broker", "gm"] {
+    for name in [
+        "gm-run-wasm",
+        "gm-run-lua",
+        "gm-launcher",
+        "gm-broker",
+        "gm",
+    ] {
         assert!(!holds_it(name), "{name} holds the code generator");
     }
 }
@@ -193,7 +205,7 @@ fn engine_is_in_the_engine_binaries_alone() {
         holds_it("gm-run-wasm"),
         "the search would find nothing anywhere"
     );
-    for name in ["gm-launcher", "gm-broker", "gm"] {
+    for name in ["gm-run-lua", "gm-launcher", "gm-broker", "gm"] {
         assert!(!holds_it(name), "{name} holds the engine");
     }
 }
