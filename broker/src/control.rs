@@ -81,7 +81,7 @@ impl Control {
     /// Listens in the directory of a live instance.
     ///
     /// # Errors
-    /// `internal/io`.
+    /// Class `store`.
     pub fn open(dir: &Dir) -> Result<Self, Refusal> {
         let open = || -> std::io::Result<Self> {
             let listener = UnixListener::bind(socket(dir))?;
@@ -93,7 +93,7 @@ impl Control {
         };
         open().map_err(|error| {
             Refusal::new(
-                Code::InternalIo,
+                Code::of_store(error.kind()),
                 format!("could not make {SOCKET}: {error}"),
             )
         })
@@ -172,7 +172,7 @@ fn socket(dir: &Dir) -> PathBuf {
 /// and waits until its plugins are gone. Gives how many were ended.
 ///
 /// # Errors
-/// Class `store`, `internal/io`: an instance could not be asked. All others were
+/// Class `store`: an instance could not be asked. All others were
 /// told, and what is written stays written.
 pub fn end_everywhere(home: &Home, stop: &Stop) -> Result<usize, Refusal> {
     let mut guests = Vec::new();

@@ -8,7 +8,6 @@ mod sign;
 mod trust;
 mod verify;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::time::SystemTime;
@@ -19,6 +18,7 @@ use serde_json::{Value, json};
 use crate::args::gm::{GpgVerb, TrustVerb};
 use crate::args::{Invocation, usage};
 use crate::output::Output;
+use crate::plain_file;
 
 /// The largest file with keys, in bytes; whoever wants to know that it was larger
 /// needs one byte more.
@@ -44,20 +44,18 @@ pub fn run(verb: GpgVerb, invocation: &Invocation, output: &mut Output) -> Resul
 /// A file with keys; `-` is stdin. What is longer than any key comes back cut, and
 /// is refused by its reader.
 fn read_keys(path: &Path) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
     let read = match path == Path::new("-") {
-        true => std::io::stdin()
-            .lock()
-            .take(MAX_KEY_FILE + 1)
-            .read_to_end(&mut bytes),
-        false => {
-            File::open(path).and_then(|file| file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes))
+        true => {
+            let mut bytes = Vec::new();
+            let mut stdin = std::io::stdin().lock().take(MAX_KEY_FILE + 1);
+            stdin.read_to_end(&mut bytes).map(|_| bytes)
         }
+        false => plain_file::read(path, MAX_KEY_FILE + 1),
     };
-    match read {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(usage(format!("could not read {}: {error}", path.display()))),
-    }
+    read.map_err(|error| {
+        usage(format!("could not read {}: {error}", path.display()))
+            .rule("a plain file, or - for standard input")
+    })
 }
 
 /// The first line of a passphrase file.

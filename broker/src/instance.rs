@@ -145,8 +145,9 @@ impl Instance {
     /// Makes the directory and takes its lock.
     pub fn begin(home: &Home) -> Result<Self, Refusal> {
         let mut random = [0; 8];
-        getrandom::fill(&mut random)
-            .map_err(|error| Refusal::new(Code::InternalIo, format!("no random bytes: {error}")))?;
+        getrandom::fill(&mut random).map_err(|error| {
+            Refusal::new(Code::InternalPanic, format!("no random bytes: {error}"))
+        })?;
         let name = format!("{:016x}", u64::from_le_bytes(random));
         let runs = home.run()?;
         let dir = runs.make(&name)?;
@@ -174,7 +175,7 @@ impl Instance {
     /// Writes down which groups are ours, before anything is started in them.
     ///
     /// # Errors
-    /// `internal/io`.
+    /// Class `store`.
     pub fn describe(&self, cgroups: Vec<PathBuf>) -> Result<(), Refusal> {
         let pid = std::process::id();
         self.write(|facts| {
@@ -192,7 +193,7 @@ impl Instance {
     /// Writes down a plugin's process, before it is told to go on.
     ///
     /// # Errors
-    /// `internal/io`.
+    /// Class `store`.
     pub fn started(&self, guest: Guest) -> Result<(), Refusal> {
         self.write(|facts| {
             facts.plugins.retain(|other| other.id != guest.id);
@@ -204,7 +205,7 @@ impl Instance {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut facts);
         let text = serde_json::to_vec(&*facts)
-            .map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?;
+            .map_err(|error| Refusal::new(Code::InternalPanic, error.to_string()))?;
         self.dir.write(FILE, &text)
     }
 }

@@ -22,6 +22,7 @@ pub mod instance;
 pub mod logs;
 pub mod output;
 pub mod package;
+mod plain_file;
 pub mod plan;
 pub mod plugin_verbs;
 pub mod policy_verbs;

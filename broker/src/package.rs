@@ -24,7 +24,7 @@ pub const MAX_BYTES: u64 = 64 << 20;
 /// manifest names.
 ///
 /// # Errors
-/// Class `manifest`, class `artifact`, `internal/io`; `usage/arguments` if the
+/// Class `manifest`, class `artifact`; `usage/arguments` if the
 /// manifest doesn't name the file.
 pub fn read(path: &Path) -> Result<SignedPlugin, Refusal> {
     let place = Place::of(path)?;
@@ -63,13 +63,13 @@ pub fn read_installed(directory: &Path, accepted: &Accepted) -> Result<SignedPlu
 /// Replaces the manifest of the package at `path`, whole or not at all.
 ///
 /// # Errors
-/// `manifest/no-manifest`, `internal/io`.
+/// `manifest/no-manifest`; `usage/arguments` if it can't be written there.
 pub fn replace_manifest(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     use std::os::unix::fs::PermissionsExt;
     let directory = Place::of(path)?.directory;
     let failed = |error: &dyn std::fmt::Display| {
         Refusal::new(
-            Code::InternalIo,
+            Code::UsageArguments,
             format!(
                 "could not write the manifest in {}: {error}",
                 directory.display()
@@ -158,7 +158,7 @@ impl Package {
         (&file)
             .take(most)
             .read_to_end(&mut bytes)
-            .map_err(|error| unreadable(MANIFEST_FILE, &error))?;
+            .map_err(|error| unreadable(MANIFEST_FILE, Code::ManifestNoManifest, &error))?;
         if bytes.len() <= MAX_MANIFEST_BYTES {
             unchanged(&file, &before, bytes.len() as u64, MANIFEST_FILE)?;
         }
@@ -209,7 +209,8 @@ impl Package {
     fn open_file(&self, path: &str, if_missing: Code) -> Result<(File, Stat), Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = File::from(self.open_below(path, flags, if_missing)?);
-        let stat = rustix::fs::fstat(&file).map_err(|error| unreadable(path, &error))?;
+        let stat =
+            rustix::fs::fstat(&file).map_err(|error| unreadable(path, if_missing, &error))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not_regular(path, "is no plain file"));
         }
@@ -238,7 +239,7 @@ impl Package {
             Err(Errno::AGAIN) => Err(changed(path)),
             // What open(2) answers for sockets and devices without a driver.
             Err(Errno::NXIO | Errno::NODEV) => Err(not_regular(path, "is no plain file")),
-            Err(error) => Err(unreadable(path, &error)),
+            Err(error) => Err(unreadable(path, if_missing, &error)),
         }
     }
 
@@ -253,9 +254,10 @@ impl Package {
         let here = if below.is_empty() { "." } else { below };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = self.open_below(here, flags, Code::ArtifactMissing)?;
-        let entries = Dir::new(directory).map_err(|error| unreadable(here, &error))?;
+        let entries =
+            Dir::new(directory).map_err(|error| unreadable(here, Code::ArtifactMissing, &error))?;
         for entry in entries {
-            let entry = entry.map_err(|error| unreadable(here, &error))?;
+            let entry = entry.map_err(|error| unreadable(here, Code::ArtifactMissing, &error))?;
             let name = entry.file_name().to_string_lossy();
             if matches!(name.as_ref(), "." | "..") {
                 continue;
@@ -309,7 +311,8 @@ fn role(manifest: &Manifest, path: &str) -> Role {
 
 /// The file is still what it was when it was opened, and as long as what was read.
 fn unchanged(file: &File, before: &Stat, read: u64, path: &str) -> Result<(), Refusal> {
-    let after = rustix::fs::fstat(file).map_err(|error| unreadable(path, &error))?;
+    let after = rustix::fs::fstat(file)
+        .map_err(|error| unreadable(path, Code::ArtifactChangedDuringRead, &error))?;
     let times = |stat: &Stat| {
         (
             stat.st_mtime,
@@ -335,8 +338,9 @@ fn not_regular(path: &str, what: &str) -> Refusal {
         .rule("plain files with one link")
 }
 
-fn unreadable(path: &str, error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(Code::InternalIo, format!("could not read {path}: {error}"))
+/// What can't be read is as good as missing; the text says why.
+fn unreadable(path: &str, code: Code, error: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(code, format!("could not read {path}: {error}"))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::args::{Invocation, usage};
 use crate::config::Config;
 use crate::home::Home;
 use crate::output::Output;
+use crate::plain_file;
 use crate::plan::landlock_abi;
 use crate::registry::Registry;
 use crate::session::Session;
@@ -83,9 +84,9 @@ fn dump(
         );
         if let Some(raw) = &args.raw {
             let path = numbered(raw, index);
-            std::fs::write(&path, layer.program.bytes()).map_err(|error| {
+            plain_file::write(&path, &layer.program.bytes()).map_err(|error| {
                 Refusal::new(
-                    Code::InternalIo,
+                    Code::UsageArguments,
                     format!("could not write {}: {error}", path.display()),
                 )
             })?;
@@ -150,21 +151,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
     let most = u64::try_from(MAX_MANIFEST_BYTES)
         .unwrap_or(u64::MAX)
         .saturating_add(1);
-    bounded(&path, most).map_err(|error| {
+    plain_file::read(&path, most).map_err(|error| {
         Refusal::new(
             Code::ManifestNoManifest,
             format!("could not read {}: {error}", path.display()),
         )
     })
-}
-
-fn bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(most)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// What a file says about a machine; other members of it don't matter here.
@@ -191,7 +183,7 @@ fn machine(host: &Path, home: &Home, config: &Config) -> Result<(Level, u32), Re
 
 fn described(file: &Path) -> Result<(Level, u32), Refusal> {
     let bad = |what: &dyn std::fmt::Display| usage(format!("{}: {what}", file.display()));
-    let bytes = bounded(file, MAX_HOST_FILE).map_err(|error| bad(&error))?;
+    let bytes = plain_file::read(file, MAX_HOST_FILE).map_err(|error| bad(&error))?;
     let machine: Machine = serde_json::from_slice(&bytes).map_err(|error| bad(&error))?;
     let level =
         Level::from_name(&machine.level).ok_or_else(|| bad(&"level must be L2, L3 or L4"))?;

@@ -43,7 +43,7 @@ impl<'a> Workshop<'a> {
     /// Opens the cache of `home`.
     ///
     /// # Errors
-    /// Class `store`, `internal/io`.
+    /// Class `store`, `internal/panic`.
     pub fn open(home: &Home, config: &'a Config, launcher: &'a Launcher) -> Result<Self, Refusal> {
         let cache = Cache::open(home, config.limits.cache.get())?;
         Ok(Self {
@@ -79,7 +79,7 @@ impl<'a> Workshop<'a> {
         if !plan.engine().has_code_file() {
             // A script is read by its engine alone, behind its walls.
             let fd = entrypoint.fd().try_clone_to_owned();
-            let fd = fd.map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?;
+            let fd = fd.map_err(|error| Refusal::new(Code::InternalPanic, error.to_string()))?;
             let len = entrypoint.digest().len;
             return Ok(Built {
                 plan,
@@ -147,7 +147,7 @@ impl<'a> Preparer<'a> {
     /// Opens what preparing needs.
     ///
     /// # Errors
-    /// Class `store`, `internal/io`.
+    /// Class `store`, `internal/panic`.
     pub fn open(
         home: &'a Home,
         config: &'a Config,
@@ -350,7 +350,7 @@ fn files(plugin: &VerifiedPlugin) -> impl Iterator<Item = &mind_gpg::Artifact> {
 fn assets(plugin: &VerifiedPlugin) -> Result<(Vec<Asset>, Option<OwnedFd>), Refusal> {
     let failed = |error: &dyn std::fmt::Display| {
         Refusal::new(
-            Code::InternalIo,
+            Code::InternalPanic,
             format!("could not keep the assets: {error}"),
         )
     };

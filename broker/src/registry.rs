@@ -54,7 +54,7 @@ impl Registry {
     /// Opens the plugins of `home`.
     ///
     /// # Errors
-    /// `store/unsafe-permissions`, `internal/io`.
+    /// class `store`.
     pub fn open(home: &Home) -> Result<Self, Refusal> {
         Ok(Self {
             plugins: home.plugins()?,
@@ -64,7 +64,7 @@ impl Registry {
     /// Ids of all loaded plugins, in the order of their bytes.
     ///
     /// # Errors
-    /// `internal/io`, `store/unsafe-permissions`.
+    /// class `store`.
     pub fn ids(&self) -> Result<Vec<PluginId>, Refusal> {
         let mut ids = Vec::new();
         for name in self.plugins.names()? {
@@ -126,7 +126,7 @@ impl Registry {
     /// it is that already, and then nothing is changed.
     ///
     /// # Errors
-    /// `identity/*` if another load came in between; class `store`, `internal/io`.
+    /// `identity/*` if another load came in between; class `store`.
     pub fn install(
         &self,
         plugin: &VerifiedPlugin,
@@ -183,7 +183,7 @@ impl Registry {
     /// work in a damaged store too; false if it isn't loaded.
     ///
     /// # Errors
-    /// Class `store`, `internal/io`.
+    /// Class `store`.
     pub fn suspend(&self, id: &PluginId) -> Result<bool, Refusal> {
         let Some(dir) = self.directory(id)? else {
             return Ok(false);
@@ -210,7 +210,7 @@ impl Registry {
     /// Takes a plugin out of the home; false if it wasn't there.
     ///
     /// # Errors
-    /// Class `store`, `internal/io`.
+    /// Class `store`.
     pub fn remove(&self, id: &PluginId) -> Result<bool, Refusal> {
         let Some(dir) = self.plugins.child(id.as_str())? else {
             return Ok(false);
@@ -384,7 +384,7 @@ fn read_state(dir: &Dir) -> Result<State, Refusal> {
 
 fn write_state(dir: &Dir, state: &State) -> Result<(), Refusal> {
     let text = toml::to_string(state)
-        .map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?;
+        .map_err(|error| Refusal::new(Code::InternalPanic, error.to_string()))?;
     dir.write(STATE, text.as_bytes())
 }
 
@@ -406,13 +406,13 @@ fn corrupt(dir: &Dir, name: &str, what: &str) -> Refusal {
 /// Writes the sealed bytes of a package's files, the manifest apart, into `to`.
 ///
 /// # Errors
-/// Class `store`, `internal/io`.
+/// Class `store`.
 pub fn write_files(artifacts: &[Artifact], to: &Dir, mode: Mode) -> Result<(), Refusal> {
     for artifact in artifacts {
         let path = artifact.digest().path.as_str();
         let bytes = artifact.bytes().map_err(|error| {
             Refusal::new(
-                Code::InternalIo,
+                Code::InternalPanic,
                 format!("could not read {path} from sealed memory: {error}"),
             )
         })?;

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first one ends the run in order, the second at once.
+//! SIGINT, SIGTERM and SIGHUP: the first one ends the run in order, the second at
+//! once.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -22,14 +23,21 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From here on the two signals do nothing by themselves.
+    /// From here on the signals do nothing by themselves. One that the caller told
+    /// us to ignore (`nohup`) stays ignored.
     pub fn take() -> Result<Self, Refusal> {
         let failed = |error: &dyn std::fmt::Display| {
-            Refusal::new(Code::InternalIo, format!("could not take signals: {error}"))
+            Refusal::new(
+                Code::InternalPanic,
+                format!("could not take signals: {error}"),
+            )
         };
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
         set.add(Signal::SIGTERM);
+        if !ignores_hangup() {
+            set.add(Signal::SIGHUP);
+        }
         set.thread_block().map_err(|error| failed(&error))?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let arrived = SignalFd::with_flags(&set, flags).map_err(|error| failed(&error))?;
@@ -94,6 +102,17 @@ impl Signals {
         // Only a counter at its maximum refuses, and then it is readable.
         let _ = rustix::io::write(&self.over, &1_u64.to_ne_bytes());
     }
+}
+
+/// Whether SIGHUP is ignored, as proc_pid_status(5) has it: bit 0 is signal 1. A
+/// blocked signal would be read here all the same.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 != 0)
 }
 
 /// 128 + the signal, as shells have it.

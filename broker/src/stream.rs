@@ -15,6 +15,10 @@ use crate::home::Home;
 use crate::hub::Event;
 use crate::source::{Events, Range, Repository, SourceItem, Walk};
 
+/// The code of every object that can't be read, whatever keeps it from that: to
+/// the plugins it is missing.
+const MISSING_OBJECT: &str = "source/missing-object";
+
 /// What the source gives next.
 #[derive(Debug)]
 pub enum Item {
@@ -112,12 +116,13 @@ impl Feed {
     /// Ends the events once `enough` is readable.
     ///
     /// # Errors
-    /// `internal/io`.
+    /// `internal/panic`: no descriptor is left.
     pub fn until(&mut self, enough: BorrowedFd<'_>) -> Result<(), Refusal> {
         if let Items::Events(events) = &mut self.items {
             let enough = enough.try_clone_to_owned();
-            events
-                .until(enough.map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?);
+            events.until(
+                enough.map_err(|error| Refusal::new(Code::InternalPanic, error.to_string()))?,
+            );
         }
         Ok(())
     }
@@ -129,12 +134,9 @@ impl Feed {
     pub fn next_item(&mut self) -> Option<Result<Item, Refusal>> {
         let event = match &mut self.items {
             Items::Walk(walk) => match walk.next()? {
-                SourceItem::Skipped {
-                    object,
-                    code,
-                    detail,
-                } => {
-                    let fields = json!({"subject": object, "code": code, "detail": detail});
+                SourceItem::Skipped { object, detail } => {
+                    let fields =
+                        json!({"subject": object, "code": MISSING_OBJECT, "detail": detail});
                     return Some(Ok(Item::Skipped(fields)));
                 }
                 SourceItem::Commit(commit) => {

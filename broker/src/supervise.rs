@@ -260,7 +260,8 @@ impl<'a> Life<'a, '_> {
                 Code::PolicyDisabled | Code::PolicyQuarantined | Code::UsageUnknownPlugin => {
                     Cause::Operator(EndingKind::KilledByOperator)
                 }
-                code if code.class() == "internal" => Cause::Host(refusal.detail),
+                // The home or the host failed: that says nothing about the plugin.
+                code if matches!(code.class(), "internal" | "store") => Cause::Host(refusal.detail),
                 _ => Cause::Operator(EndingKind::Revoked),
             }),
         }

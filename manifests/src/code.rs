@@ -4,6 +4,7 @@
 //! class, the class decides the exit code, and each code has one remedy line.
 
 use serde::{Serialize, Serializer};
+use std::io::ErrorKind;
 
 /// Writes the enum, its text and its remedy from one table, so that no code can
 /// lack any of them.
@@ -43,11 +44,11 @@ codes! {
     SourceNotARepository "source/not-a-repository" "name a Git repository with --repo DIR"
     SourceBadRange "source/bad-range" "name commits that exist in this repository"
     SourceObjectFormat "source/object-format" "use a repository with SHA-1 or SHA-256 objects"
-    SourceBadEvent "source/bad-event" "correct that line of the events file"
+    SourceBadEvent "source/bad-event" "name an events file that can be read, and correct the line that the message names"
     SourceGraph "source/graph" "name another file with --graph FILE, or move this one away"
     SourceUnsafeOwner "source/unsafe-owner" "run as the owner of the repository, or name it in [source] trust of broker.toml"
 
-    ManifestNoManifest "manifest/no-manifest" "put plugin.manifest.toml into the package directory"
+    ManifestNoManifest "manifest/no-manifest" "put a readable plugin.manifest.toml into the package directory"
     ManifestTooBig "manifest/too-big" "shorten the manifest to 64 KiB"
     ManifestNotUtf8 "manifest/not-utf8" "save the manifest as UTF-8"
     ManifestSyntax "manifest/syntax" "correct the manifest at that line; lines end in LF alone"
@@ -91,7 +92,7 @@ codes! {
     IdentityPinChanged "identity/pin-changed" "possible impersonation: ask the author by another way before trusting another key"
     IdentityVersionRollback "identity/version-rollback" "load a version that is not older than the newest one seen"
 
-    ArtifactMissing "artifact/missing" "put the named file into the package, or take it out of the manifest"
+    ArtifactMissing "artifact/missing" "put the named file into the package, readable, or take it out of the manifest"
     ArtifactExtraFile "artifact/extra-file" "name the file in the manifest, or remove it from the package"
     ArtifactDigestMismatch "artifact/digest-mismatch" "the installed package was changed: load it again from its source"
     ArtifactNotRegular "artifact/not-regular" "a package holds plain files with one link only"
@@ -121,7 +122,7 @@ codes! {
     PolicyAdmission "policy/admission" "run fewer plugins at once, or give the broker's group more memory"
 
     StoreUnsafePermissions "store/unsafe-permissions" "make home and all below it yours alone: directories 0700, files 0600, no links"
-    StoreCorrupt "store/corrupt" "restore the file from a copy, or remove it and add its contents again"
+    StoreCorrupt "store/corrupt" "mend what the message names (disk, descriptors); else restore the file from a copy, or remove it and add its contents again"
     StoreLocked "store/locked" "wait for the other process, then try again"
 
     WallLevel "wall/level" "give the broker what the message names, or lower isolation.min in broker.toml knowingly"
@@ -143,10 +144,9 @@ codes! {
     WallMounts "wall/mounts" "allow mounts inside user namespaces on this machine"
     WallDescriptors "wall/descriptors" "start the broker without leaked descriptors"
 
-    InternalPanic "internal/panic" "this is a bug in the host: please report it with the command that shows it"
+    InternalPanic "internal/panic" "give the host memory and descriptors if the message says so; else it is a bug: please report it with the command that shows it"
     InternalLauncher "internal/launcher" "look at logs/broker.jsonl; the launcher died, so the run ended"
     InternalProof "internal/proof" "this is a bug in the host: the filter is not what the policy says, so nothing started"
-    InternalIo "internal/io" "mend what the message names (disk, rights, descriptors), then try again"
 }
 
 impl Code {
@@ -171,6 +171,17 @@ impl Code {
             "store" => 18,
             "wall" => 30,
             _ => 70,
+        }
+    }
+
+    /// The code of a place of the home that could not be read or written, by what
+    /// the system said. Where the operator's own path can't be used, that is
+    /// `usage/arguments` instead.
+    #[must_use]
+    pub fn of_store(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::PermissionDenied | ErrorKind::NotADirectory => Self::StoreUnsafePermissions,
+            _ => Self::StoreCorrupt,
         }
     }
 

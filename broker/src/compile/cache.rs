@@ -65,7 +65,7 @@ impl Cache {
                 let mut secret = vec![0; MAC_BYTES];
                 getrandom::fill(&mut secret).map_err(|error| {
                     Refusal::new(
-                        gm_manifest::Code::InternalIo,
+                        gm_manifest::Code::InternalPanic,
                         format!("no random bytes: {error}"),
                     )
                 })?;

@@ -93,7 +93,7 @@ fn key_of(launcher: &Launcher, module: &Module<'_>) -> Key {
 }
 
 fn io(what: &str, error: impl std::fmt::Display) -> Refusal {
-    Refusal::new(Code::InternalIo, format!("could not {what}: {error}"))
+    Refusal::new(Code::InternalPanic, format!("could not {what}: {error}"))
 }
 
 fn sealed(bytes: &[u8]) -> Result<Artifact, Refusal> {

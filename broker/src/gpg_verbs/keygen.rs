@@ -102,7 +102,7 @@ fn make_empty(directory: &Path) -> Result<(), Refusal> {
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Refusal {
     Refusal::new(
-        Code::InternalIo,
+        Code::UsageArguments,
         format!("could not {what} {}: {error}", path.display()),
     )
 }

@@ -14,6 +14,7 @@ use crate::args::Invocation;
 use crate::args::gm::VerifyArgs;
 use crate::output::Output;
 use crate::package;
+use crate::plain_file;
 
 pub(super) fn run(
     args: &VerifyArgs,
@@ -108,10 +109,10 @@ fn export(plugin: &SignedPlugin, directory: &Path) -> Result<(), Refusal> {
             .step(0)
         })?;
     std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(directory.join("statement.pae"), statement.pae()))
-        .and_then(|()| std::fs::write(directory.join("statement.sig"), signature))
+        .and_then(|()| plain_file::write(&directory.join("statement.pae"), &statement.pae()))
+        .and_then(|()| plain_file::write(&directory.join("statement.sig"), &signature))
         .map_err(|error| {
             let what = format!("could not write to {}: {error}", directory.display());
-            Refusal::new(Code::InternalIo, what)
+            Refusal::new(Code::UsageArguments, what)
         })
 }

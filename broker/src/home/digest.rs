@@ -16,7 +16,7 @@ impl Home {
     /// begin with a dot, decide nothing and are left out.
     ///
     /// # Errors
-    /// `store/unsafe-permissions`, `store/corrupt`, `internal/io`.
+    /// Class `store`.
     pub fn digest(&self) -> Result<Digest, Refusal> {
         let mut files = Vec::new();
         if let Some(bytes) = self.dir().read(CONFIG_FILE, MAX_FILE)? {

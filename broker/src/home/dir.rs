@@ -73,7 +73,7 @@ impl Dir {
     /// The directory `name` in it, if it is there.
     ///
     /// # Errors
-    /// `store/unsafe-permissions`, `internal/io`.
+    /// Class `store`.
     pub fn child(&self, name: impl AsRef<OsStr>) -> Result<Option<Self>, Refusal> {
         let path = self.path.join(name.as_ref());
         let fd = match rustix::fs::openat(&self.fd, name.as_ref(), DIRECTORY, Mode::empty()) {
@@ -152,7 +152,7 @@ impl Dir {
     /// looks, also after a crash, finds the old ones or these.
     ///
     /// # Errors
-    /// `internal/io`.
+    /// Class `store`.
     pub fn write(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<(), Refusal> {
         let path = self.path.join(name.as_ref());
         let temporary = temporary_name()?;
@@ -210,7 +210,7 @@ impl Dir {
     /// Removes the file `name`; whether it was there.
     ///
     /// # Errors
-    /// `internal/io`.
+    /// Class `store`.
     pub fn remove(&self, name: impl AsRef<OsStr>) -> Result<bool, Refusal> {
         match rustix::fs::unlinkat(&self.fd, name.as_ref(), AtFlags::empty()) {
             Ok(()) => self.sync().map(|()| true),
@@ -223,7 +223,7 @@ impl Dir {
     /// link is followed.
     ///
     /// # Errors
-    /// `store/unsafe-permissions`, `internal/io`.
+    /// Class `store`.
     pub fn remove_tree(&self, name: impl AsRef<OsStr>) -> Result<bool, Refusal> {
         let name = name.as_ref();
         let Some(dir) = self.child(name)? else {
@@ -256,7 +256,7 @@ impl Dir {
     /// Names of all entries, sorted by bytes.
     ///
     /// # Errors
-    /// `internal/io`.
+    /// Class `store`.
     pub fn names(&self) -> Result<Vec<OsString>, Refusal> {
         let read = || -> Result<Vec<OsString>, Errno> {
             let mut names = Vec::new();
@@ -347,8 +347,9 @@ fn make_all(path: &Path) -> Result<(), Refusal> {
 }
 
 fn temporary_name() -> Result<String, Refusal> {
-    let random = getrandom::u64()
-        .map_err(|error| Refusal::new(Code::InternalIo, format!("no random numbers: {error}")))?;
+    let random = getrandom::u64().map_err(|error| {
+        Refusal::new(Code::InternalPanic, format!("no random numbers: {error}"))
+    })?;
     Ok(format!(".{random:016x}.new"))
 }
 
@@ -374,9 +375,10 @@ pub(super) fn unsafe_permissions(path: &Path, what: &str) -> Refusal {
 }
 
 pub(super) fn failed(doing: &str, path: &Path, error: impl Into<std::io::Error>) -> Refusal {
+    let error = error.into();
     Refusal::new(
-        Code::InternalIo,
-        format!("could not {doing} {}: {}", path.display(), error.into()),
+        Code::of_store(error.kind()),
+        format!("could not {doing} {}: {error}", path.display()),
     )
 }
 
@@ -416,7 +418,7 @@ mod tests {
         assert_eq!(home.read("f", 100).unwrap().unwrap(), b"second");
         assert_eq!(home.names().unwrap(), ["f"]);
         home.make("d").unwrap();
-        assert_eq!(home.write("d", b"x").unwrap_err().code, Code::InternalIo);
+        assert_eq!(home.write("d", b"x").unwrap_err().code, Code::StoreCorrupt);
         assert_eq!(home.names().unwrap(), ["d", "f"]);
     }
 

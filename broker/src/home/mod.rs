@@ -72,7 +72,7 @@ pub struct Home {
 /// must own it stands in `run_as`.
 ///
 /// # Errors
-/// `store/unsafe-permissions`, `config/*`, `internal/io`.
+/// Class `store`, class `config`.
 pub fn open(path: &Path) -> Result<(Home, Config), Refusal> {
     let dir = Dir::root(path)?;
     let config = config::read(&dir)?;
@@ -132,7 +132,7 @@ impl Home {
     /// `trust/`: keys, pins, revocations.
     ///
     /// # Errors
-    /// `store/unsafe-permissions`, `internal/io`; so for all below.
+    /// Class `store`; so for all below.
     pub fn trust(&self) -> Result<Dir, Refusal> {
         self.below(&["trust"])
     }

@@ -78,6 +78,12 @@ impl Output {
         self.out.is_closed()
     }
 
+    /// Whether nobody will read stdout any more, asked without writing.
+    #[must_use]
+    pub fn reader_left(&self) -> bool {
+        self.is_closed() || stream::reader_left(&std::io::stdout())
+    }
+
     /// Whether [`Output::progress`] shows anything.
     pub fn shows_progress(&self) -> bool {
         self.err.is_terminal() && !self.quiet && !self.is_json()
@@ -172,7 +178,7 @@ impl Output {
         match self.out.take_error() {
             Some(error) if exit == 0 => {
                 self.diagnostic(&format!("error: could not write the results: {error}"));
-                ExitCode::from(gm_manifest::Code::InternalIo.exit())
+                ExitCode::from(gm_manifest::Code::InternalPanic.exit())
             }
             _ => ExitCode::from(exit),
         }

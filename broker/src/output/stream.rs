@@ -2,6 +2,9 @@
 //! can show.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A standard stream. After the first failed write it swallows everything.
 pub(super) struct Stream {
@@ -79,6 +82,15 @@ impl Stream {
             self.failed = (error.kind() != io::ErrorKind::BrokenPipe).then_some(error);
         }
     }
+}
+
+/// Whether the other end of a pipe, socket or terminal is gone; a file has none.
+pub(super) fn reader_left(to: &impl AsFd) -> bool {
+    // Errors are reported whether they are asked for or not.
+    let mut fds = [PollFd::new(to, PollFlags::empty())];
+    let now = Timespec::default();
+    let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    poll(&mut fds, Some(&now)).is_ok() && fds.iter().any(|stdout| stdout.revents().intersects(gone))
 }
 
 /// What a captured output has received.

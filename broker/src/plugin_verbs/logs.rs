@@ -1,6 +1,7 @@
 //! `gm plugin logs`: what a plugin logged, oldest first.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::time::Duration;
 
 use gm_manifest::{Code, PluginId, Refusal};
@@ -16,6 +17,8 @@ use crate::signals::Signals;
 
 /// How often a followed log is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The most bytes of a record: a line of a log with each byte of it escaped.
+const MAX_RECORD: usize = 64 * 1024;
 
 pub(super) fn run(
     args: &LogsArgs,
@@ -29,13 +32,18 @@ pub(super) fn run(
     // Before the first look, so that no signal is missed in between.
     let signals = args.follow.then(Signals::take).transpose()?;
     let mut records = Vec::new();
-    for file in (1..=KEPT)
-        .rev()
-        .map(|n| format!("{name}.{n}"))
-        .chain([name.clone()])
-    {
-        records.extend(read(&dir, &file)?);
+    for file in (1..=KEPT).rev().map(|n| format!("{name}.{n}")) {
+        if let Some(mut lines) = Lines::open(&dir, &file, &id)? {
+            records.extend(lines.rest()?);
+        }
     }
+    let mut follower = Follower {
+        dir: &dir,
+        name: &name,
+        id: &id,
+        lines: Lines::open(&dir, &name, &id)?,
+    };
+    records.extend(follower.rest()?);
     let from = args
         .last
         .map_or(0, |last| records.len().saturating_sub(last));
@@ -46,8 +54,8 @@ pub(super) fn run(
         .for_each(|record| say(record, output));
     let mut exit = 0;
     if let Some(signals) = signals {
-        let mut follower = Follower::new(&dir, &name)?;
-        while !output.is_closed() {
+        // A reader that left is noticed without a new line for it.
+        while !output.reader_left() {
             if let Some(asked) = signals.arrived(PAUSE) {
                 exit = asked;
                 break;
@@ -94,21 +102,6 @@ fn directory(home: &Home, id: &PluginId) -> Result<Dir, Refusal> {
     }
 }
 
-fn read(dir: &Dir, name: &str) -> Result<Vec<Value>, Refusal> {
-    let Some(file) = dir.open(name)? else {
-        return Ok(Vec::new());
-    };
-    let failed = |error: std::io::Error| {
-        Refusal::new(Code::InternalIo, format!("could not read {name}: {error}"))
-    };
-    let mut records = Vec::new();
-    for line in BufReader::new(file).split(b'\n') {
-        // A line that a crash cut off is no record.
-        records.extend(serde_json::from_slice::<Value>(&line.map_err(failed)?).ok());
-    }
-    Ok(records)
-}
-
 fn say(record: &Value, output: &mut Output) {
     output.record(record);
     let field = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -126,64 +119,103 @@ fn say(record: &Value, output: &mut Output) {
     ));
 }
 
-/// Reads on in a log that may be rotated meanwhile.
-struct Follower<'a> {
-    dir: &'a Dir,
-    name: &'a str,
-    file: Option<BufReader<std::fs::File>>,
-    partial: Vec<u8>,
+/// The records of one file, line by line, also while it grows. What a crash cut
+/// off, and whatever else is no record of this plugin's log, is passed over.
+struct Lines<'a> {
+    id: &'a PluginId,
+    file: BufReader<File>,
+    line: Vec<u8>,
+    too_long: bool,
 }
 
-impl<'a> Follower<'a> {
-    fn new(dir: &'a Dir, name: &'a str) -> Result<Self, Refusal> {
-        use std::io::Seek as _;
-        let mut file = dir.open(name)?;
-        if let Some(file) = &mut file {
-            // What was there before has been said.
-            file.seek(std::io::SeekFrom::End(0))
-                .map_err(|error| Refusal::new(Code::InternalIo, error.to_string()))?;
-        }
-        Ok(Self {
-            dir,
-            name,
-            file: file.map(BufReader::new),
-            partial: Vec::new(),
-        })
+impl<'a> Lines<'a> {
+    fn open(dir: &Dir, name: &str, id: &'a PluginId) -> Result<Option<Self>, Refusal> {
+        Ok(dir.open(name)?.map(|file| Self {
+            id,
+            file: BufReader::new(file),
+            line: Vec::new(),
+            too_long: false,
+        }))
     }
 
-    fn new_ones(&mut self) -> Result<Vec<Value>, Refusal> {
-        let mut records = self.rest();
-        // Only a file whose rest was read is left for the one that replaced it.
-        if self.was_replaced()? {
-            self.file = self.dir.open(self.name)?.map(BufReader::new);
-            self.partial.clear();
-            records.extend(self.rest());
+    /// All whole lines that are there and were not given yet.
+    fn rest(&mut self) -> Result<Vec<Value>, Refusal> {
+        let mut records = Vec::new();
+        while self.whole_line().map_err(|error| {
+            let detail = format!("could not read the log of {}: {error}", self.id);
+            Refusal::new(Code::of_store(error.kind()), detail)
+        })? {
+            let line = std::mem::take(&mut self.line);
+            if !std::mem::take(&mut self.too_long) {
+                records.extend(self.record(&line));
+            }
         }
         Ok(records)
     }
 
-    fn rest(&mut self) -> Vec<Value> {
-        let mut records = Vec::new();
-        let Some(file) = &mut self.file else {
-            return records;
-        };
-        while file
-            .read_until(b'\n', &mut self.partial)
-            .is_ok_and(|read| read > 0)
-        {
-            if self.partial.ends_with(b"\n") {
-                records.extend(serde_json::from_slice::<Value>(&self.partial).ok());
-                self.partial.clear();
+    /// Whether `line` holds a whole one now; else the file ends, for now.
+    fn whole_line(&mut self) -> std::io::Result<bool> {
+        loop {
+            let bytes = match self.file.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                bytes => bytes?,
+            };
+            if bytes.is_empty() {
+                return Ok(false);
+            }
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let part = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+            let used = part.len() + usize::from(end.is_some());
+            self.too_long |= self.line.len() + part.len() > MAX_RECORD;
+            if !self.too_long {
+                self.line.extend_from_slice(part);
+            }
+            self.file.consume(used);
+            if end.is_some() {
+                return Ok(true);
             }
         }
-        records
+    }
+
+    fn record(&self, line: &[u8]) -> Option<Value> {
+        let record: Value = serde_json::from_slice(line).ok()?;
+        let is =
+            |field: &str, value: &str| record.get(field).and_then(Value::as_str) == Some(value);
+        (is("event", "log") && is("plugin", self.id.as_str())).then_some(record)
+    }
+}
+
+/// Reads on in a log that may be rotated meanwhile.
+struct Follower<'a> {
+    dir: &'a Dir,
+    name: &'a str,
+    id: &'a PluginId,
+    lines: Option<Lines<'a>>,
+}
+
+impl Follower<'_> {
+    fn new_ones(&mut self) -> Result<Vec<Value>, Refusal> {
+        let mut records = self.rest()?;
+        // Only a file whose rest was read is left for the one that replaced it.
+        if self.was_replaced()? {
+            records.extend(self.rest()?);
+            self.lines = Lines::open(self.dir, self.name, self.id)?;
+            records.extend(self.rest()?);
+        }
+        Ok(records)
+    }
+
+    fn rest(&mut self) -> Result<Vec<Value>, Refusal> {
+        self.lines
+            .as_mut()
+            .map_or_else(|| Ok(Vec::new()), Lines::rest)
     }
 
     fn was_replaced(&self) -> Result<bool, Refusal> {
         use std::os::unix::fs::MetadataExt as _;
-        let inode = |file: &std::fs::File| file.metadata().map(|meta| meta.ino()).unwrap_or(0);
+        let inode = |file: &File| file.metadata().map(|meta| meta.ino()).unwrap_or(0);
         let now = self.dir.open(self.name)?;
-        let ours = self.file.as_ref().map(|file| inode(file.get_ref()));
+        let ours = self.lines.as_ref().map(|lines| inode(lines.file.get_ref()));
         Ok(now.as_ref().map(inode) != ours)
     }
 }

@@ -1,6 +1,8 @@
 //! `gm plugin enable`, `disable`, `unload`, `revoke`: written first, then every
 //! run that lives is told.
 
+use std::time::SystemTime;
+
 use gm_manifest::{Code, PluginId, Refusal};
 use mind_gpg::{RevocationTarget, TrustStore};
 use serde_json::json;
@@ -17,7 +19,9 @@ pub(super) fn enable(
     output: &mut Output,
 ) -> Result<u8, Refusal> {
     let (home, _) = invocation.open_home()?;
-    let changed = Registry::open(&home)?.change(id, |state| {
+    let registry = Registry::open(&home)?;
+    not_revoked(&home, &registry, id)?;
+    let changed = registry.change(id, |state| {
         state.enabled = true;
         state.quarantined.clear();
     })?;
@@ -33,6 +37,25 @@ pub(super) fn enable(
         "plugin enable",
         [("plugin", json!(id)), ("changed", json!(changed))],
     ))
+}
+
+/// What was revoked stays so: to say "enabled" of it would be a lie. Whatever else
+/// is wrong with a plugin is said by the run that hosts it.
+fn not_revoked(home: &Home, registry: &Registry, id: &PluginId) -> Result<(), Refusal> {
+    let trust = super::trust(home)?;
+    let entry = registry.entry(id)?;
+    let named = RevocationTarget::Plugin(id.clone());
+    if trust.revocations()?.contains(&named) {
+        let detail = format!("{id} was revoked here");
+        return Err(Refusal::new(Code::RevokedLocal, detail).plugin(id.as_str()));
+    }
+    let verdict = entry
+        .read(&trust)
+        .and_then(|signed| trust.verify(signed, SystemTime::now()));
+    match verdict {
+        Err(refusal) if refusal.code.class() == "revoked" => Err(refusal),
+        Err(_) | Ok(_) => Ok(()),
+    }
 }
 
 pub(super) fn disable(

@@ -62,7 +62,7 @@ pub(super) fn hub_for(plugins: &[Hosted], config: &Config) -> Result<Hub, Refusa
     let hooks = plugins.iter().map(|plugin| plugin.hooks.clone()).collect();
     Hub::new(hooks, u64::from(config.limits.derived)).map_err(|error| {
         Refusal::new(
-            Code::InternalIo,
+            Code::InternalPanic,
             format!("could not make the event queues: {error}"),
         )
     })

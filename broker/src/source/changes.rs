@@ -120,13 +120,13 @@ impl<'a> Changes<'a> {
         self.seen += 1;
         let id = entry.map_or_else(|| ObjectId::empty_tree(self.objects.hash()), |(_, id)| id);
         if self.seen > MAX_ENTRIES {
-            return Err(Unreadable::too_large(
+            return Err(Unreadable::bad(
                 id,
                 format_args!("its commit changes over {MAX_ENTRIES} entries"),
             ));
         }
         if self.path.len() > MAX_PATH_BYTES {
-            return Err(Unreadable::too_large(
+            return Err(Unreadable::bad(
                 id,
                 format_args!("its path is over {MAX_PATH_BYTES} bytes"),
             ));

@@ -53,7 +53,7 @@ impl Describer {
             .map_err(|error| Unreadable::bad(id, error))?;
         let head = self.head(id, &commit)?;
         let document = Document::begin(&head, index, total, self.limit)
-            .ok_or_else(|| Unreadable::too_large(id, "it does not fit into an event"))?;
+            .ok_or_else(|| Unreadable::bad(id, "it does not fit into an event"))?;
         let old = match commit.parents().next().filter(|_| !head.boundary) {
             Some(parent) => Some(tree_of(&parent).map_or_else(|| self.tree(parent), Ok)?),
             None => None,

@@ -141,10 +141,13 @@ impl Fixture {
         events.collect()
     }
 
-    /// Object and code of all that was passed over.
-    pub(super) fn skipped(&self, range: &Range) -> Vec<(String, &'static str)> {
+    /// All that was passed over, and whether an object was not there; else one was
+    /// broken or too large.
+    pub(super) fn skipped(&self, range: &Range) -> Vec<(String, bool)> {
         let skipped = self.items(range).into_iter().filter_map(|item| match item {
-            SourceItem::Skipped { object, code, .. } => Some((object, code)),
+            SourceItem::Skipped { object, detail } => {
+                Some((object, detail.ends_with(" is not in the repository")))
+            }
             SourceItem::Commit(_) => None,
         });
         skipped.collect()

@@ -23,9 +23,7 @@ const OBJECT_CACHE_BYTES: usize = 64 << 20;
 pub(super) struct Unreadable {
     /// Its id.
     pub(super) id: ObjectId,
-    /// `source/missing-object`, `source/bad-object` or `source/too-large`.
-    pub(super) code: &'static str,
-    /// For people.
+    /// Why, for people.
     pub(super) detail: String,
 }
 
@@ -34,25 +32,15 @@ impl Unreadable {
     pub(super) fn missing(id: ObjectId) -> Self {
         Self {
             id,
-            code: "source/missing-object",
             detail: format!("object {id} is not in the repository"),
         }
     }
 
-    /// The object is there, and is not what it must be.
+    /// The object is there, and is not what it must be or larger than an event
+    /// can hold.
     pub(super) fn bad(id: ObjectId, what: impl std::fmt::Display) -> Self {
         Self {
             id,
-            code: "source/bad-object",
-            detail: format!("object {id}: {what}"),
-        }
-    }
-
-    /// A count or size that no event can hold.
-    pub(super) fn too_large(id: ObjectId, what: impl std::fmt::Display) -> Self {
-        Self {
-            id,
-            code: "source/too-large",
             detail: format!("object {id}: {what}"),
         }
     }

@@ -17,9 +17,7 @@ pub enum SourceItem {
     Skipped {
         /// Its id.
         object: String,
-        /// `source/missing-object`, `source/bad-object` or `source/too-large`.
-        code: &'static str,
-        /// For people.
+        /// Why, for people.
         detail: String,
     },
 }
@@ -72,11 +70,9 @@ impl Walk {
 
     fn skip(&mut self, object: ObjectId, why: Unreadable) {
         if self.named.insert(object) {
-            let (code, detail) = (why.code, why.detail);
             self.ready.push_back(SourceItem::Skipped {
                 object: object.to_string(),
-                code,
-                detail,
+                detail: why.detail,
             });
         }
     }

@@ -524,13 +524,6 @@ const CODES: &[(&str, Shown)] = &[
         ),
     ),
     ("internal/proof", Not(BUG)),
-    (
-        "internal/io",
-        Test(
-            "machine",
-            "what_can_not_be_written_is_an_internal_fault_that_names_it",
-        ),
-    ),
 ];
 
 const ENDINGS: &[(&str, &str, &str)] = &[
@@ -639,6 +632,11 @@ const EXITS: &[(u8, &str, &str)] = &[
         70,
         "crash",
         "a_killed_launcher_ends_the_run_with_exit_70_and_leaves_nothing",
+    ),
+    (
+        129,
+        "control",
+        "the_first_interrupt_ends_a_run_in_good_order",
     ),
     (
         130,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gm_integration_tests::kernel::{Process, within};
+use gm_integration_tests::process::Live;
 use gm_integration_tests::records::{events, number};
 use gm_integration_tests::{Home, Package, Repository, process};
 use rustix::process::Signal;
@@ -62,7 +63,7 @@ fn a_reader_that_leaves_stops_the_run_cleanly() {
 
 #[test]
 fn the_first_interrupt_ends_a_run_in_good_order() {
-    for (signal, exit) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, exit) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let home = observed();
         let mut live = home.start_events(&[]);
         live.write_line(EVENT);
@@ -82,6 +83,24 @@ fn the_first_interrupt_ends_a_run_in_good_order() {
         let shutdown = run.replies(OBSERVER, "shutdown");
         assert_eq!(shutdown[0]["reply"]["report"], "1 events");
     }
+}
+
+#[test]
+fn a_run_that_shall_outlive_its_terminal_does() {
+    let home = observed();
+    let ignoring = ["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""];
+    let mut command = home.through(&ignoring, "gm-broker");
+    command.args(["--format", "json", "run", "--events", "-"]);
+    let mut live = Live::start(&mut command);
+    live.wait_for("a start", |record| record["event"] == "started");
+    live.signal(Signal::HUP);
+    live.write_line(EVENT);
+    live.wait_for("a reply", |record| {
+        record["event"] == "reply" && record["seq"] == 1
+    });
+    let run = live.finish();
+    run.expect_exit(0);
+    run.expect_ending(OBSERVER, "finished");
 }
 
 /// Processor time in hundredths of a second, as a rule (proc_pid_stat(5)).

@@ -177,15 +177,35 @@ fn a_launcher_that_never_answers_frees_the_broker() {
 }
 
 #[test]
-fn what_can_not_be_written_is_an_internal_fault_that_names_it() {
+fn a_place_that_can_not_be_written_is_the_callers_to_mend() {
     let home = Home::new();
     let package = Package::of("observer");
     home.sign(&package);
     let file = home.beside("file");
     std::fs::write(&file, "").unwrap();
     let below = file.join("below");
-    let words = ["gpg", "verify", package.text(), "--export"];
-    let verified = home.gm(&[&words[..], &[path_text(&below)]].concat());
-    let refused = verified.expect_refused(70, "internal/io");
-    assert!(text(refused, "detail").contains("below"), "{refused:#}");
+    let manifest = package.file("plugin.manifest.toml");
+    let verify = ["gpg", "verify", package.text(), "--export"];
+    let keygen = ["gpg", "keygen", "--uid", "A", "--out"];
+    let dump = ["policy", "dump", path_text(&manifest), "--raw"];
+    for ended in [
+        home.gm(&[&verify[..], &[path_text(&below)]].concat()),
+        home.gm(&[&keygen[..], &[path_text(&below)]].concat()),
+        home.broker(&[&dump[..], &[path_text(&below)]].concat()),
+    ] {
+        let refused = ended.expect_refused(2, "usage/arguments");
+        assert!(text(refused, "detail").contains("below"), "{refused:#}");
+    }
+}
+
+#[test]
+fn a_home_that_can_not_be_used_is_named_with_the_place_in_it() {
+    let home = Home::new();
+    let lock = home.path().join("trust/.lock");
+    let _ = std::fs::remove_file(&lock);
+    std::fs::create_dir(&lock).unwrap();
+    let revoked = home.gm(&["plugin", "revoke", "com.test.observer"]);
+    let refused = revoked.expect_refused(18, "store/corrupt");
+    assert!(text(refused, "detail").contains(".lock"), "{refused:#}");
+    assert!(text(refused, "remedy").contains("mend"), "{refused:#}");
 }

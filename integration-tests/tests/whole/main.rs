@@ -30,6 +30,8 @@ mod packages;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod pipes;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod refusals;

@@ -198,6 +198,24 @@ fn repeated_words_change_nothing_and_unknown_ids_are_refused() {
 }
 
 #[test]
+fn what_was_revoked_is_never_called_enabled() {
+    for target in ["id", "key"] {
+        let home = Home::new();
+        home.load(&Package::of("observer"));
+        let target = match target {
+            "id" => OBSERVER,
+            _ => home.fingerprint(),
+        };
+        home.gm(&["plugin", "revoke", target]).expect_exit(0);
+        let enabled = home.gm(&["plugin", "enable", OBSERVER]);
+        let refused = enabled.expect_refused(16, "revoked/local");
+        assert_eq!(refused["plugin"], OBSERVER);
+        let listed = home.gm(&["plugin", "list"]);
+        assert_eq!(listed.records[0]["state"], "revoked");
+    }
+}
+
+#[test]
 fn loading_the_same_package_again_changes_nothing() {
     let home = Home::new();
     let package = Package::of("observer");

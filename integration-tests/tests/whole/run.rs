@@ -1,7 +1,10 @@
 //! A run as its operator sees it: which events come, in which order and form,
 //! and what is recorded.
 
+use std::io::Write as _;
+
 use gm_integration_tests::home::text as path_text;
+use gm_integration_tests::process::{self, Live};
 use gm_integration_tests::records::{events, number, text};
 use gm_integration_tests::{Ended, Home, Package, Repository};
 use serde_json::{Value, json};
@@ -221,6 +224,90 @@ fn replies_and_logs_are_printed_as_asked() {
     let kept = home.gm(&["plugin", "logs", package.plugin()]);
     kept.expect_exit(0);
     assert_eq!(events(&kept.records, "log").len(), 4);
+}
+
+/// A plugin that has logged twice, and its log.
+fn logged() -> (Home, Package, std::path::PathBuf) {
+    let home = Home::new();
+    let package = Package::of("log-spoof").permission("host_api", "[\"log:write\"]");
+    home.load(&package);
+    home.run(&Repository::of(2), &[]).expect_exit(0);
+    let name = format!("logs/plugins/{}.jsonl", package.plugin());
+    let file = home.path().join(name);
+    (home, package, file)
+}
+
+#[test]
+fn what_is_no_record_of_a_plugins_log_is_not_shown_as_one() {
+    let (home, package, file) = logged();
+    let before = std::fs::read(&file).unwrap();
+    let other = String::from_utf8(before.clone())
+        .unwrap()
+        .replace(package.plugin(), "com.test.other");
+    let long = vec![b'x'; 1 << 20];
+    let junk: [&[u8]; 7] = [
+        b"5",
+        b"{}",
+        b"\xff\xfe",
+        b"[\"log\"]",
+        b"",
+        other.as_bytes(),
+        &long,
+    ];
+    let mut bytes = junk.join(&b'\n');
+    bytes.push(b'\n');
+    bytes.extend(&before);
+    bytes.extend(b"{\"event\":\"log\"");
+    std::fs::write(&file, bytes).unwrap();
+
+    let kept = home.gm(&["plugin", "logs", package.plugin()]);
+
+    kept.expect_exit(0);
+    assert_eq!(events(&kept.records, "log").len(), 2);
+    assert_eq!(kept.last()["records"], 2);
+    assert_eq!(kept.records.len(), 3, "{kept:#?}");
+}
+
+#[test]
+fn a_followed_log_shows_what_comes_and_ends_with_its_reader() {
+    let (home, package, file) = logged();
+    let words = [
+        "--format",
+        "json",
+        "plugin",
+        "logs",
+        package.plugin(),
+        "--follow",
+    ];
+    let text = std::fs::read_to_string(&file).unwrap();
+    let last = text.lines().next_back().unwrap();
+
+    let mut live = Live::start(home.plain("gm").args(words));
+    live.wait_for("the log", |record| record["event"] == "log");
+    let mut log = std::fs::File::options().append(true).open(&file).unwrap();
+    let (begin, end) = last.split_at(last.len() / 2);
+    write!(log, "5\n{begin}").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    writeln!(
+        log,
+        "{}",
+        end.replace("\"level\":", "\"late\":1,\"level\":")
+    )
+    .unwrap();
+    live.wait_for("a late record", |record| {
+        record["event"] == "log" && record.to_string().contains("late")
+    });
+    live.signal(rustix::process::Signal::TERM);
+    let followed = live.finish();
+    followed.expect_exit(143);
+    assert_eq!(events(&followed.records, "log").len(), 3);
+
+    // Nothing more is logged: it must look by itself. The shell waits for both.
+    let pipe = "{ \"$0\" \"$@\"; echo \"ended with $?\" >&2; } | head -n 1";
+    let mut command = home.through(&["sh", "-c", pipe], "gm");
+    let left = process::run(command.args(words), b"");
+    assert_eq!(left.stdout.lines().count(), 1);
+    assert!(left.stderr.contains("ended with 0"), "{left:#?}");
 }
 
 #[test]

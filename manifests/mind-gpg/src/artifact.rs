@@ -28,14 +28,14 @@ impl Artifact {
     /// seals it against every change. `most` is the cap in bytes.
     ///
     /// # Errors
-    /// `artifact/too-big` over the cap; `internal/io` if reading or memory fails.
+    /// `artifact/too-big` over the cap, `artifact/missing` if it can't be read,
+    /// `internal/panic` if there is no memory for it.
     pub fn seal(path: PackagePath, source: &mut impl Read, most: u64) -> Result<Self, Refusal> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| {
-            Refusal::new(
-                Code::InternalIo,
-                format!("could not {what} {path}: {error}"),
-            )
+        let unread = |code, what: &str, error: &dyn std::fmt::Display| {
+            Refusal::new(code, format!("could not {what} {path}: {error}"))
         };
+        let failed =
+            |what: &str, error: &dyn std::fmt::Display| unread(Code::InternalPanic, what, error);
         let mut memory =
             File::from(new_memfd().map_err(|error| failed("make memory for", &error))?);
         let mut hash = sha2::Sha256::new();
@@ -46,7 +46,7 @@ impl Artifact {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failed("read", &error)),
+                Err(error) => return Err(unread(Code::ArtifactMissing, "read", &error)),
             };
             let read = chunk.get(..count).unwrap_or_default();
             len = len.saturating_add(read.len() as u64);

@@ -263,9 +263,10 @@ fn folder_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
-fn failed(what: &str, path: &Path, error: impl std::fmt::Display) -> Refusal {
+fn failed(what: &str, path: &Path, error: impl Into<std::io::Error>) -> Refusal {
+    let error = error.into();
     Refusal::new(
-        Code::InternalIo,
+        Code::of_store(error.kind()),
         format!("could not {what} {}: {error}", path.display()),
     )
 }

@@ -62,7 +62,7 @@ pub fn parse_validity(text: Option<&str>) -> Result<Duration, Unfit> {
 ///
 /// # Errors
 /// `usage/arguments` for a user id that is empty, too long or unfit to be shown;
-/// `internal/io` if making it fails.
+/// `internal/panic` if making it fails.
 pub fn generate(
     user_id: &str,
     validity: Duration,
@@ -74,8 +74,12 @@ pub fn generate(
         let refusal = Refusal::new(Code::UsageArguments, "the user id can't be used");
         return Err(refusal.rule("1 to 256 bytes without control or direction characters"));
     }
-    build(user_id, validity, passphrase, now)
-        .map_err(|error| Refusal::new(Code::InternalIo, format!("could not make a key: {error}")))
+    build(user_id, validity, passphrase, now).map_err(|error| {
+        Refusal::new(
+            Code::InternalPanic,
+            format!("could not make a key: {error}"),
+        )
+    })
 }
 
 fn build(

@@ -28,7 +28,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// `store/unsafe-permissions` if somebody but the effective user could have
-    /// changed it; `internal/io`.
+    /// changed it; `store/corrupt`.
     pub fn open(trust: &Path) -> Result<Self, Refusal> {
         Self::open_with(trust, Care::Strict)
     }
@@ -37,7 +37,7 @@ impl TrustStore {
     /// that must be possible in a damaged store too.
     ///
     /// # Errors
-    /// `internal/io`, or `store/unsafe-permissions` for a link.
+    /// Class `store`; `store/unsafe-permissions` for a link.
     pub fn open_to_revoke(trust: &Path) -> Result<Revoker, Refusal> {
         let root = Folder::open(trust, Care::ToRevoke)?;
         let blacklist = root.below("blacklist")?;
@@ -116,7 +116,7 @@ impl TrustStore {
     /// what it says about revocations must not be forgotten.
     ///
     /// # Errors
-    /// Class `store`, `internal/io`.
+    /// Class `store`.
     pub fn remove_key(&self, fingerprint: &Fingerprint) -> Result<bool, Refusal> {
         let held = self.root.lock()?;
         let mut file: KeyFile = self.root.document(KEYS)?;
@@ -227,7 +227,7 @@ impl TrustStore {
     /// Revokes here and now; false if it was revoked already.
     ///
     /// # Errors
-    /// Class `store`, `internal/io`.
+    /// Class `store`.
     pub fn revoke(&self, target: &RevocationTarget) -> Result<bool, Refusal> {
         revoke(&self.root, &self.blacklist, target)
     }
