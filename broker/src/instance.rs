@@ -13,6 +13,7 @@ use mind_gpg::{Identity, RevocationTarget};
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Dir, Home, Lock};
+use crate::spawn;
 
 const FILE: &str = "instance.json";
 /// Held while the instance lives.
@@ -243,6 +244,7 @@ pub fn sweep(home: &Home) -> Result<Vec<String>, Refusal> {
                 .filter(|group| is_ours(group, &marker))
                 .for_each(|group| remove_group(group));
         }
+        spawn::bootstrap::sweep(&name);
         runs.remove_tree(&name)?;
         swept.push(name);
     }

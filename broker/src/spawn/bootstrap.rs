@@ -2,6 +2,7 @@
 //! standard input, the bootstrap pipe, the one-shot server, the nonce.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -31,7 +32,7 @@ pub(super) struct Begun {
 pub(super) fn begin(home: &Path, instance: &str) -> Result<Begun, Refusal> {
     let binary = open_launcher()?;
     let _rendezvous =
-        rendezvous().map_err(|error| internal("make the rendezvous directory", &error))?;
+        rendezvous(instance).map_err(|error| internal("make the rendezvous directory", &error))?;
     let (server, path) = IpcOneShotServer::<Ready>::new()
         .map_err(|error| internal("make the one-shot server", &error))?;
     let (ours, theirs) =
@@ -94,20 +95,42 @@ fn open_launcher() -> Result<OwnedFd, Refusal> {
 
 /// A directory of mode 0700 for the one-shot server's socket. ipc-channel puts
 /// it where `tempfile` says, so `tempfile` is told, once for the process.
-fn rendezvous() -> std::io::Result<TempDir> {
-    let base = if rustix::process::geteuid().is_root() {
-        "/run"
-    } else {
-        "/tmp"
-    };
+fn rendezvous(instance: &str) -> std::io::Result<TempDir> {
+    // Said, since tempfile leaves a directory's mode to the umask.
+    let private = std::fs::Permissions::from_mode(0o700);
     let dir = tempfile::Builder::new()
-        .prefix("gm-launch-")
-        .tempdir_in(base)?;
+        .prefix(&prefix(instance))
+        .permissions(private)
+        .tempdir_in(base())?;
     match tempfile::env::override_temp_dir(dir.path()) {
         Ok(()) => Ok(dir),
         Err(_) => Err(std::io::Error::other(
             "a launcher was started before in this process",
         )),
+    }
+}
+
+fn base() -> &'static str {
+    match rustix::process::geteuid().is_root() {
+        true => "/run",
+        false => "/tmp",
+    }
+}
+
+fn prefix(instance: &str) -> String {
+    format!("gm-launch-{instance}-")
+}
+
+/// Removes the directory of an instance that was killed before its launcher had
+/// answered. No link is followed.
+pub(crate) fn sweep(instance: &str) {
+    let prefix = prefix(instance);
+    let entries = std::fs::read_dir(base()).into_iter().flatten().flatten();
+    for entry in entries {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // What is another's, or gone already, stays so.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Nothing here reads a plugin's bytes: they travel as sealed memfds. A fault
 //! on this leg is an internal fault: no resynchronisation, no second launcher.
 
-mod bootstrap;
+pub(crate) mod bootstrap;
 pub mod privileges;
 mod sys;
 

@@ -84,6 +84,12 @@ pub fn load(act: &str, peer: &mut Peer) -> Option<()> {
 pub fn at_call(act: &str, peer: &mut Peer, call: u32, more: bool) -> Option<()> {
     match act {
         "short-packet" => peer.raw_with_descriptors(&8_u64.to_le_bytes()),
+        "late-short-packet" => {
+            // By then its neighbour's secrets have come the same way.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            peer.raw_with_descriptors(&8_u64.to_le_bytes())
+        }
+        "tells-secrets" => secrets(peer),
         "one-byte" => peer.raw(&[0x47]),
         "empty-packet" => peer.raw(&[]),
         "header-only" => peer.send_words([MAGIC, 0, peer.seq, 0], &[]),
@@ -230,6 +236,15 @@ fn calls_at_once(peer: &mut Peer) -> Option<()> {
     }
     // Only then: what it answers with must not be taken for the next call.
     (0..33).try_for_each(|_| peer.recv().map(|_| ()))
+}
+
+/// Three good frames with what nobody else may see.
+fn secrets(peer: &mut Peer) -> Option<()> {
+    (0..3).try_for_each(|_| {
+        let id = peer.next_host_call();
+        peer.send(&host_message(id, HostOp::Log, b"the secret of A"))?;
+        peer.recv().map(|_| ())
+    })
 }
 
 fn longer_argument(peer: &mut Peer) -> Option<()> {

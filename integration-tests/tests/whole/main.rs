@@ -36,6 +36,8 @@ mod plugins;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rendezvous;
+#[cfg(test)]
 mod repositories;
 #[cfg(test)]
 mod run;

@@ -194,6 +194,38 @@ fn a_flood_is_stopped_and_the_neighbour_does_not_notice() {
 }
 
 #[test]
+fn nothing_of_one_plugins_frames_is_in_anothers_short_packet() {
+    let home = home();
+    let (a, b) = ("com.test.secret-a", "com.test.short-b");
+    home.load(&acting(a, "tells-secrets"));
+    home.load(&acting(b, "late-short-packet"));
+    let mut live = home.start_events(&[NEIGHBOUR, a, b, "--logs"]);
+    live.write_line(EVENT);
+    live.write_line(EVENT);
+    let run = live.finish();
+    run.expect_ending(a, "finished");
+    run.expect_ending(b, "protocol_violation");
+    run.expect_ending(NEIGHBOUR, "finished");
+    assert_eq!(run.replies(NEIGHBOUR, "on_commit_analyzed").len(), 2);
+    let told: Vec<&Value> = run
+        .records
+        .iter()
+        .filter(|record| record.to_string().contains("the secret of A"))
+        .collect();
+    // Once for each frame; the act is done at each of the two calls.
+    assert_eq!(told.len(), 6, "{told:#?}");
+    assert!(told.iter().all(|record| record["plugin"] == a), "{told:#?}");
+    let mut shown = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("the secret"));
+    assert!(shown.all(|line| line.contains(a)), "{}", run.stderr);
+    let log = home.path().join(format!("logs/plugins/{b}.jsonl"));
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
 fn three_floods_together_leave_the_neighbour_its_share() {
     let home = home();
     let ids: Vec<String> = (1..=3).map(|n| format!("com.test.flood-{n}")).collect();
