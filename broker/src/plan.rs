@@ -92,6 +92,7 @@ impl Walls {
             body_bytes: u32::try_from(config.limits.reply.get()).unwrap_or(u32::MAX),
             assets,
             grants: plan.files().iter().map(|file| file.grant.clone()).collect(),
+            time_ms: u32::try_from(plan.time_limit().as_millis()).unwrap_or(u32::MAX),
         };
         let setup = Setup {
             protocol: PROTOCOL,

@@ -10,6 +10,8 @@ mod abi;
 pub mod compile;
 #[cfg(feature = "hosting")]
 mod hosting;
+#[cfg(feature = "js")]
+pub mod js;
 #[cfg(feature = "launcher")]
 pub mod launcher;
 #[cfg(feature = "lua")]

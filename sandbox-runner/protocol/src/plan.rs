@@ -399,6 +399,9 @@ pub struct PluginSetup {
     pub assets: Vec<Asset>,
     /// Granted paths.
     pub grants: Vec<FileGrant>,
+    /// Wall clock of one call in milliseconds. The host ends what takes longer;
+    /// an engine that can look at the clock does so only behind that.
+    pub time_ms: u32,
 }
 
 /// What the compile process is told besides its walls.

@@ -17,6 +17,8 @@ use gm_protocol::message::ToRunner;
 use gm_protocol::plan::{FD_ASSETS, FD_LINK, PluginSetup, Role, Setup};
 use gm_protocol::runner_end::RunnerEnd;
 
+#[cfg(feature = "js")]
+pub(crate) use host::Breach;
 pub(crate) use host::{Args, Host};
 pub(crate) use serve::{NOT_RUN, Plugin, not_loaded, serve};
 

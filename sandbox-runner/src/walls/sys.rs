@@ -52,6 +52,18 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
     }
 }
 
+/// Makes local time UTC, for good: libc would else look for a file that says
+/// what it is, at a time when no filter allows that any more.
+#[cfg(feature = "js")]
+pub(crate) fn live_in_utc() -> io::Result<()> {
+    // SAFETY: two live, NUL-terminated strings that libc copies. The process has
+    // one thread, and nothing holds a pointer into its environment.
+    match unsafe { libc::setenv(c"TZ".as_ptr(), c"UTC0".as_ptr(), 1) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// `seccomp(SECCOMP_SET_MODE_FILTER)`: adds one filter to this thread.
 pub(crate) fn install_filter(program: &[SockFilter]) -> io::Result<()> {
     let code: Vec<libc::sock_filter> = program

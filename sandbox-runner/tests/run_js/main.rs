@@ -1,0 +1,21 @@
+//! The shipped `gm-run-js` under the shipped profile.
+//!
+//! Needs root (the runner is put into a root of its own) and the binaries of
+//! `scripts/build`.
+
+#[cfg(test)]
+mod bombs;
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+#[path = "../played/filters.rs"]
+mod filters;
+#[cfg(test)]
+mod language;
+#[cfg(test)]
+mod modules;
+#[cfg(test)]
+#[path = "../played/mod.rs"]
+mod played;
+#[cfg(test)]
+mod script;
