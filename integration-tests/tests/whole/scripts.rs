@@ -17,8 +17,22 @@ end
 function shutdown() return {report = n .. ' commits'} end
 ";
 
+/// The same in JavaScript.
+const COUNTER_JS: &str = "let n = 0
+export function on_commit_analyzed(commit) {
+  n += 1
+  gm.node_put({id: `commit:${commit.id}`, kind: 'commit', data: {index: commit.index, files: commit.files.length}})
+  return {n, subject: commit.message.split('\\n')[0]}
+}
+export function shutdown() { return {report: `${n} commits`} }
+";
+
 fn lua(name: &str, text: &str) -> Package {
     Package::script(name, "lua", text)
+}
+
+fn js(name: &str, text: &str) -> Package {
+    Package::script(name, "js", text)
 }
 
 fn run_alone(package: &Package, words: &[&str]) -> Ended {
@@ -30,8 +44,17 @@ fn run_alone(package: &Package, words: &[&str]) -> Ended {
 
 #[test]
 fn a_lua_plugin_gets_every_commit_and_writes_the_graph() {
+    expect_every_commit(lua("counter", COUNTER));
+}
+
+#[test]
+fn a_js_plugin_gets_every_commit_and_writes_the_graph() {
+    expect_every_commit(js("counter", COUNTER_JS));
+}
+
+fn expect_every_commit(package: Package) {
     let home = Home::new();
-    let package = lua("counter", COUNTER).permission("host_api", "[\"nodes:write\"]");
+    let package = package.permission("host_api", "[\"nodes:write\"]");
     home.load(&package);
     let repository = Repository::of(5);
 
@@ -52,19 +75,23 @@ fn a_lua_plugin_gets_every_commit_and_writes_the_graph() {
 
 #[test]
 fn a_script_stands_behind_the_same_walls_and_a_smaller_filter() {
+    let text = "function on_commit_analyzed() return {ok = true} end";
+    expect_walls(&lua("waiter", text), "lua", (4, 6));
+    let text = "export function on_commit_analyzed() { return {ok: true} }";
+    expect_walls(&js("waiter", text), "js", (5, 5));
+}
+
+fn expect_walls(package: &Package, kind: &str, (calls, ceiling): (u64, u64)) {
     let home = Home::new();
-    let package = lua(
-        "waiter",
-        "function on_commit_analyzed() return {ok = true} end",
-    );
-    home.load(&package);
+    home.load(package);
     let mut live = home.start_events(&[]);
     let started = live.wait_for("the start", |record| record["event"] == "started");
     let pid = u32::try_from(number(&started, "pid")).unwrap();
     let process = Process::find(pid).unwrap();
 
-    assert_eq!(started["kind"], "lua");
-    assert_eq!(started["seccomp"]["running_calls"], 4);
+    assert_eq!(started["kind"], kind);
+    assert_eq!(started["seccomp"]["running_calls"], calls);
+    assert_eq!(started["seccomp"]["ceiling"], ceiling);
     assert_eq!(started["landlock"]["rules"], 0);
     assert_eq!(started["fds"].as_array().unwrap().len(), 4);
     assert_eq!(process.status("Seccomp"), "2");
@@ -76,15 +103,24 @@ fn a_script_stands_behind_the_same_walls_and_a_smaller_filter() {
 
 #[test]
 fn what_a_script_may_not_do_is_denied_by_name_and_the_rest_goes_on() {
-    let package = lua(
+    expect_denied(&lua(
         "asker",
         "function on_commit_analyzed()
            local ok, e = pcall(gm.node_get, 'x')
            return {ok = ok, code = e.code, call = e.call, text = tostring(e)}
          end",
-    );
+    ));
+    expect_denied(&js(
+        "asker",
+        "export function on_commit_analyzed() {
+           try { gm.node_get('x'); return {ok: true} }
+           catch (e) { return {ok: false, code: e.code, call: e.call} }
+         }",
+    ));
+}
 
-    let run = run_alone(&package, &[]);
+fn expect_denied(package: &Package) {
+    let run = run_alone(package, &[]);
 
     run.expect_exit(0);
     let reply = &run.replies(package.plugin(), "on_commit_analyzed")[0]["reply"];
@@ -105,6 +141,20 @@ fn a_script_that_cannot_be_read_fails_with_its_line() {
     run.expect_exit(1);
     let ended = run.expect_ending(package.plugin(), "failed");
     assert!(text(ended, "detail").starts_with("main.lua:"), "{ended:#}");
+    run.expect_nothing_started();
+
+    let package = js(
+        "broken",
+        "export function on_commit_analyzed() {\n  return {a: }\n}",
+    );
+
+    let run = run_alone(&package, &[]);
+
+    run.expect_exit(1);
+    let ended = run.expect_ending(package.plugin(), "failed");
+    let detail = text(ended, "detail");
+    assert!(detail.starts_with("SyntaxError: "), "{detail}");
+    assert!(detail.contains("main.js:2:"), "{detail}");
     run.expect_nothing_started();
 }
 
@@ -157,4 +207,104 @@ fn modules_and_configuration_reach_a_script() {
     run.expect_exit(0);
     let reply = &run.replies(package.plugin(), "on_commit_analyzed")[0]["reply"];
     assert_eq!(*reply, serde_json::json!({"words": "a+b"}));
+}
+
+#[test]
+fn bombs_in_js_end_at_their_limits_and_the_neighbour_goes_on() {
+    let home = Home::new();
+    home.configure(NO_RESTART);
+    // None of these asks the engine whether it should stop.
+    let endless = [
+        (
+            "reverse",
+            "Array.prototype.reverse.call({length: 2 ** 53 - 1})",
+        ),
+        ("regexp", "/^(a+)+$/.test('a'.repeat(60) + 'b')"),
+        (
+            "loop",
+            "for (;;) { try { for (;;) {} } finally { continue } }",
+        ),
+        (
+            "promises",
+            "const again = () => queueMicrotask(again); again()",
+        ),
+    ];
+    for (name, body) in endless {
+        let text = format!("export function on_commit_analyzed() {{ {body} }}");
+        home.load(&js(name, &text).permission("time_limit", "\"300ms\""));
+    }
+    let hog = "const t = []; export function on_commit_analyzed() { for (;;) { try { for (;;) t.push('x'.repeat(1e5) + t.length) } catch {} } }";
+    home.load(&js("hog", hog));
+    let deep = "export function on_commit_analyzed() { const f = n => 1 + f(n + 1); return f(0) }";
+    home.load(&js("deep", deep));
+    let neighbour = js("neighbour", COUNTER_JS).permission("host_api", "[\"nodes:write\"]");
+    home.load(&neighbour);
+
+    let run = home.run(&Repository::of(4), &[]);
+
+    run.expect_exit(20);
+    for (name, _) in endless {
+        let ended = run.expect_ending(&format!("com.test.{name}"), "timed_out");
+        assert_eq!(ended["layer"], "deadline");
+    }
+    let ended = run.expect_ending("com.test.hog", "out_of_memory");
+    assert_eq!(ended["layer"], "engine");
+    assert!(number(ended, "memory_peak_bytes") <= 32 << 20, "{ended:#}");
+    let ended = run.expect_ending("com.test.deep", "trapped");
+    assert_eq!(ended["detail"], "stack");
+    run.expect_ending("com.test.neighbour", "finished");
+    let replies = run.replies("com.test.neighbour", "on_commit_analyzed");
+    assert_eq!(replies.len(), 4);
+}
+
+#[test]
+fn modules_files_and_configuration_reach_a_script_in_js() {
+    let home = Home::new();
+    home.configure("[config]\n\"lint.words\" = [\"a\", \"b\"]\n");
+    let package = js(
+        "modular",
+        "import join from 'lib/join.js'
+         export async function on_commit_analyzed() {
+           const {plus} = await import('lib/plus.js')
+           gm.file_write('$DATA/kept', new Uint8Array([104, 105]), {create: true})
+           return {words: join(gm.config_get('lint.words'), plus), none: gm.config_get('lint.none'), kept: gm.file_read('$DATA/kept')}
+         }",
+    )
+    .permission("filesystem", "{ write = [\"$DATA\"] }")
+    .permission("host_api", "[\"config:read\"]")
+    .permission("config", "[\"lint.*\"]");
+    std::fs::create_dir(package.file("lib")).unwrap();
+    let join = b"export default (list, by) => list.join(by)";
+    let package = package
+        .asset("lib/join.js", join)
+        .asset("lib/plus.js", b"export const plus = '+'");
+    home.load(&package);
+
+    let run = home.run(&Repository::of(1), &[]);
+
+    run.expect_exit(0);
+    let reply = &run.replies(package.plugin(), "on_commit_analyzed")[0]["reply"];
+    let expected = serde_json::json!({"words": "a+b", "none": null, "kept": "hi"});
+    assert_eq!(*reply, expected);
+}
+
+#[test]
+fn what_is_not_signed_never_runs_in_js() {
+    let package = js(
+        "smuggler",
+        "export async function on_commit_analyzed(commit) {
+           const text = 'globalThis.ran = 1'
+           const tries = [() => eval(text), () => new Function(text)(), () => import('data:,' + text), () => import('unlisted.js')]
+           for (const attempt of tries) { try { await attempt() } catch {} }
+           return {ran: globalThis.ran ?? null}
+         }",
+    );
+    // It lies in the package's directory and is in no list that was signed.
+    std::fs::write(package.file("unlisted.js"), "globalThis.ran = 1").unwrap();
+
+    let run = run_alone(&package, &[]);
+
+    run.expect_exit(0);
+    let reply = &run.replies(package.plugin(), "on_commit_analyzed")[0]["reply"];
+    assert_eq!(*reply, serde_json::json!({"ran": null}));
 }

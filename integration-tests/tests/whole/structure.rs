@@ -43,6 +43,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("wasmer-types", &["gm-sandbox-runner"]),
     ("wasmer-vm", &["gm-sandbox-runner"]),
     ("mlua", &["gm-sandbox-runner"]),
+    ("rquickjs", &["gm-sandbox-runner"]),
     ("landlock", &["gm-sandbox-runner"]),
     ("gix", &["gm-broker"]),
     ("rusqlite", &["gm-broker"]),
@@ -55,6 +56,7 @@ const STATIC: &[&str] = &[
     "gm-run-wasm",
     "gm-compile-wasm",
     "gm-run-lua",
+    "gm-run-js",
 ];
 
 /// What the linker leaves of the code generator in a binary that holds it.
@@ -170,12 +172,40 @@ fn wasm_runner_is_linked_without_a_compiler() {
 }
 
 #[test]
+fn a_runner_of_scripts_links_its_own_engine_and_no_other() {
+    for (feature, own, others) in [
+        ("lua", "mlua", ["rquickjs", "wasmer"]),
+        ("js", "rquickjs", ["mlua", "wasmer"]),
+    ] {
+        let words = ["-p", "gm-sandbox-runner", "--no-default-features"];
+        let linked = tree(&[&words[..], &["--features", feature]].concat());
+        assert!(linked.contains(own), "{linked:?}");
+        let deciders = [
+            "sequoia-openpgp",
+            "seccompiler",
+            "toml",
+            "ipc-channel",
+            "gix",
+        ];
+        for other in others.into_iter().chain(deciders) {
+            assert!(
+                !linked.contains(other),
+                "the runner of {feature} links {other}"
+            );
+        }
+    }
+}
+
+#[test]
 fn broker_is_linked_without_an_engine() {
     let linked = tree(&["-p", "gm-broker"]);
     assert!(linked.contains("sequoia-openpgp"), "{linked:?}");
     let engines: Vec<_> = linked
         .iter()
-        .filter(|name| name.starts_with("wasmer") || name.contains("cranelift") || *name == "mlua")
+        .filter(|name| {
+            let engine = ["wasmer", "mlua", "rquickjs"];
+            engine.iter().any(|engine| name.starts_with(engine)) || name.contains("cranelift")
+        })
         .collect();
     assert!(engines.is_empty(), "{engines:?}");
 }
@@ -190,6 +220,7 @@ fn code_generator_is_in_the_compiler_alone() {
     for name in [
         "gm-run-wasm",
         "gm-run-lua",
+        "gm-run-js",
         "gm-launcher",
         "gm-broker",
         "gm",
@@ -205,7 +236,7 @@ fn engine_is_in_the_engine_binaries_alone() {
         holds_it("gm-run-wasm"),
         "the search would find nothing anywhere"
     );
-    for name in ["gm-run-lua", "gm-launcher", "gm-broker", "gm"] {
+    for name in ["gm-run-lua", "gm-run-js", "gm-launcher", "gm-broker", "gm"] {
         assert!(!holds_it(name), "{name} holds the engine");
     }
 }
