@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod code;
+mod command;
 mod digest;
 mod document;
 mod edit;
@@ -26,6 +27,7 @@ mod text;
 mod unfit;
 
 pub use code::Code;
+pub use command::{Command, CommandName};
 pub use digest::Digest;
 pub use document::Span;
 pub use edit::{fill_signature, forget_signer, prepare_for_signing};

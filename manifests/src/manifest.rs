@@ -6,7 +6,8 @@
 use crate::document::{self, Span, Table};
 use crate::slot::{self, Slot};
 use crate::{
-    Code, Fingerprint, Hook, Kind, PackagePath, Permissions, PluginId, Refusal, Unfit, text,
+    Code, Command, Fingerprint, Hook, Kind, PackagePath, Permissions, PluginId, Refusal, Unfit,
+    text,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -51,6 +52,7 @@ struct Plugin {
     entrypoint: PackagePath,
     files: Vec<PackagePath>,
     hooks: Vec<Hook>,
+    commands: Vec<Command>,
     texts: BTreeMap<&'static str, String>,
 }
 
@@ -164,6 +166,12 @@ impl Manifest {
         &self.plugin.hooks
     }
 
+    /// `plugin.command`, in the manifest's order.
+    #[must_use]
+    pub fn commands(&self) -> &[Command] {
+        &self.plugin.commands
+    }
+
     /// `plugin.description`, `license` or `homepage`: text of a stranger, to be escaped.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
@@ -258,7 +266,7 @@ fn check_api_version(root: &Table<'_, '_>) -> Result<(), Refusal> {
 
 fn allow_only_known(root: &Table<'_, '_>) -> Result<(), Refusal> {
     const IDENTITY: [&str; 3] = ["plugin_id", "public_key", "signature"];
-    const PLUGIN: [&str; 11] = [
+    const PLUGIN: [&str; 12] = [
         "name",
         "version",
         "api_version",
@@ -267,6 +275,7 @@ fn allow_only_known(root: &Table<'_, '_>) -> Result<(), Refusal> {
         "entrypoint",
         "files",
         "hooks",
+        "command",
         "description",
         "license",
         "homepage",
@@ -276,7 +285,13 @@ fn allow_only_known(root: &Table<'_, '_>) -> Result<(), Refusal> {
         identity.table()?.allow_only(&IDENTITY)?;
     }
     if let Some(plugin) = root.value("plugin") {
-        plugin.table()?.allow_only(&PLUGIN)?;
+        let plugin = plugin.table()?;
+        plugin.allow_only(&PLUGIN)?;
+        if let Some(commands) = plugin.value("command") {
+            for command in commands.items(usize::MAX)? {
+                command.table()?.allow_only(&Command::KEYS)?;
+            }
+        }
     }
     if let Some(permissions) = root.value("permissions") {
         Permissions::allow_only_known(&permissions.table()?)?;
@@ -326,6 +341,7 @@ impl Plugin {
             entrypoint,
             files,
             hooks,
+            commands: Command::all(table)?,
             texts,
         })
     }

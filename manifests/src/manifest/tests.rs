@@ -1,5 +1,7 @@
 //! Tables of manifests that are refused, each with its code and line.
 
+mod commands;
+
 use super::*;
 use crate::{GrantRoot, HostPermission, Network};
 use proptest::prelude::*;
@@ -157,8 +159,8 @@ fn unknown_doubled_and_missing_keys_are_named_with_their_line() {
         ("manifest/unknown-key", Some(16))
     );
     assert_eq!(
-        refused(&asking("[[plugin.command]]\nname = \"x\"")),
-        ("manifest/unknown-key", Some(16))
+        refused(&asking("[[plugin.command]]\nname = \"x\"\nrun = \"y\"")),
+        ("manifest/unknown-key", Some(18))
     );
     assert_eq!(
         refused(&asking("filesystem = { exec = [] }")),
@@ -418,7 +420,8 @@ fn whole() -> String {
         "filesystem = { read = [\"$REPO/src\"], write = [\"$DATA\"] }\n\
          network = { hosts = [\"api.example.com:443\"] }\n\
          memory_limit = \"32mb\"\ntime_limit = \"2s\"\ncpu_limit = \"50%\"\n\
-         storage = \"1mb\"\nhost_api = [\"log:write\"]\nconfig = [\"lint.*\"]",
+         storage = \"1mb\"\nhost_api = [\"log:write\"]\nconfig = [\"lint.*\"]\n\
+         [[plugin.command]]\nname = \"suggest\"\ndescription = \"x\"",
     )
 }
 
@@ -488,7 +491,7 @@ proptest! {
 
     #[test]
     fn any_value_of_any_key_is_read_or_refused_with_a_code_of_its_class(
-        line in 0usize..24, value in "[ -~\u{80}-\u{10ffff}]{0,60}",
+        line in 0usize..28, value in "[ -~\u{80}-\u{10ffff}]{0,60}",
     ) {
         let text = whole();
         let lines = text.lines().enumerate().map(|(number, old)| {
