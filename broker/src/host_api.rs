@@ -14,6 +14,7 @@ use crate::hub::{Event, Hub, MAX_DEPTH};
 use crate::logs::{Accepted, LogFile, Rate, harmless};
 use crate::plan::Walls;
 use crate::records::{Recorder, Source};
+use crate::storage::{self, Storage, Unwritten};
 
 /// Names of a log line's level, by number.
 const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
@@ -24,6 +25,7 @@ pub struct HostApi<'a> {
     index: usize,
     walls: &'a Walls,
     graph: &'a Graph,
+    storage: Option<&'a Storage>,
     hub: &'a Hub,
     recorder: &'a Recorder<'a>,
     values: BTreeMap<String, Value>,
@@ -44,6 +46,8 @@ pub struct Parts<'a> {
     pub walls: &'a Walls,
     /// The graph that all plugins share.
     pub graph: &'a Graph,
+    /// What the plugin keeps for itself, if that is granted.
+    pub storage: Option<&'a Storage>,
     /// Takes derived events.
     pub hub: &'a Hub,
     /// Takes records.
@@ -61,6 +65,7 @@ pub struct Parts<'a> {
 /// One hook call: its transaction, and what it will cause.
 pub struct Open {
     graph: Option<Call>,
+    storage: Option<storage::Call>,
     seq: Option<u64>,
     depth: u8,
     made: u32,
@@ -99,6 +104,7 @@ impl<'a> HostApi<'a> {
             index,
             walls,
             graph,
+            storage,
             hub,
             recorder,
             values,
@@ -111,6 +117,7 @@ impl<'a> HostApi<'a> {
             index,
             walls,
             graph,
+            storage,
             hub,
             recorder,
             values,
@@ -144,6 +151,7 @@ impl<'a> HostApi<'a> {
     pub fn outside(&self) -> Open {
         Open {
             graph: None,
+            storage: None,
             seq: None,
             depth: 0,
             made: 0,
@@ -159,6 +167,7 @@ impl<'a> HostApi<'a> {
         self.events += u64::from(event.depth == 0 && event.seq > 0);
         Open {
             graph: Some(self.graph.begin(&self.source.id, self.result_bytes)),
+            storage: self.storage.map(|kept| kept.begin(self.result_bytes)),
             seq,
             depth: event.depth,
             ..self.outside()
@@ -171,24 +180,38 @@ impl<'a> HostApi<'a> {
     }
 
     /// The hook answered ok: what it put is kept, and others hear of it. An
-    /// error is the call's answer then, and nothing was kept.
+    /// error is the call's answer then.
+    ///
+    /// Graph and storage are two files, which no commit joins. So all that can be
+    /// refused is asked first, then the graph is committed, then the storage: a
+    /// storage that fails in this very last step (its disk is full) lacks what the
+    /// graph has, never the other way round, and the plugin does it again.
+    ///
+    /// # Errors
+    /// What was not kept, for people: nothing of the call, or in that one case its
+    /// storage.
     pub fn commit(&self, open: Open) -> Result<(), String> {
         let Open {
             graph,
+            storage,
             seq,
             depth,
             mut caused,
             ..
         } = open;
-        if let Some(graph) = graph {
-            let committed = graph
-                .commit()
-                .map_err(|error| format!("the graph could not be written: {error}"))?;
-            self.derive(&committed, seq, depth, &mut caused);
-        }
+        let commit_graph = || match graph {
+            Some(graph) => graph.commit().map_err(Unkept::Graph),
+            None => Ok(Committed::default()),
+        };
+        let done = match storage {
+            Some(storage) => storage.commit(commit_graph),
+            None => commit_graph().map(|committed| (committed, Ok(()))),
+        };
+        let (committed, stored) = done.map_err(|error| error.to_string())?;
+        self.derive(&committed, seq, depth, &mut caused);
         // Calls that would cause too many were answered `limit` before.
         self.hub.push_derived(self.index, caused);
-        Ok(())
+        stored.map_err(|error| format!("{error}; what was put into the graph is kept"))
     }
 
     fn derive(&self, committed: &Committed, seq: Option<u64>, depth: u8, caused: &mut Vec<Event>) {
@@ -232,6 +255,7 @@ impl<'a> HostApi<'a> {
             HostOp::Log => return self.log(open, level, a),
             HostOp::ConfigGet => self.config_get(open, a),
             HostOp::EventEmit => self.event_emit(open, a, b),
+            storage if storage.is_storage() => Self::storage(open, storage, a, b),
             graph => self.graph(open, graph, a),
         };
         Ok(match done {
@@ -247,49 +271,60 @@ impl<'a> HostApi<'a> {
 
     fn graph(&self, open: &mut Open, op: HostOp, a: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
         let told = caused_by(op).filter(|hook| self.hub.wanted(self.index, *hook));
-        if told.is_some() {
-            let seq = open.seq.unwrap_or(0);
-            if open.depth >= MAX_DEPTH || !self.hub.may_cause(seq, open.told) {
-                return Err(HostError::Limit);
-            }
-            open.told += 1;
-        }
+        let room = self.room(open, told);
         let text = text(a)?;
         let Some(call) = open.graph.as_mut() else {
             return Err(HostError::Internal);
         };
-        let by = &self.source.id;
-        let (result, document) = match op {
-            HostOp::NodeGet => (
-                call.node_get(text)?,
-                told.map(|_| graph::node_accessed(text, by)),
-            ),
-            HostOp::EdgeGet => (call.edge_get(text)?, None),
-            HostOp::NodePut => return Ok((i64::from(call.node_put(text)?), Vec::new())),
-            HostOp::EdgePut => return Ok((i64::from(call.edge_put(text)?), Vec::new())),
-            HostOp::NodeQuery => {
-                let page = call.node_query(text)?;
-                let document = told.map(|_| graph::graph_query("node", text, page.results, by));
-                (page.json, document)
+        match op {
+            HostOp::NodePut | HostOp::EdgePut => {
+                let put = match op {
+                    HostOp::NodePut => call.put_nodes(text, room)?,
+                    _ => call.put_edges(text, room)?,
+                };
+                open.told += if told.is_some() { put.told } else { 0 };
+                Ok((i64::from(put.created), Vec::new()))
             }
-            HostOp::EdgeQuery => {
-                let page = call.edge_query(text)?;
-                let document = told.map(|_| graph::graph_query("edge", text, page.results, by));
-                (page.json, document)
+            _ if room == 0 => Err(HostError::Limit),
+            _ => {
+                let (result, document) = read(call, op, text, &self.source.id)?;
+                // Told to those who hook it when the call is committed.
+                if let (Some(hook), Some(document)) = (told, document) {
+                    open.told += 1;
+                    open.caused
+                        .push(derived(hook, open.seq, open.depth, document));
+                }
+                with_length(result.into_bytes())
             }
-            HostOp::Log
-            | HostOp::ConfigGet
-            | HostOp::EventEmit
-            | HostOp::FileRead
-            | HostOp::FileList
-            | HostOp::FileWrite => return Err(HostError::Internal),
-        };
-        // Reads are told to those who hook them, when the call is committed.
-        if let (Some(hook), Some(document)) = (told, document) {
-            open.caused
-                .push(derived(hook, open.seq, open.depth, document));
         }
-        with_length(result.into_bytes())
+    }
+
+    /// How many more events a call may cause for `hook`; any number if nobody
+    /// hears of it.
+    fn room(&self, open: &Open, hook: Option<Hook>) -> u64 {
+        match hook {
+            None => u64::MAX,
+            Some(_) if open.depth >= MAX_DEPTH => 0,
+            Some(_) => self.hub.room(open.seq.unwrap_or(0), open.told),
+        }
+    }
+
+    fn storage(
+        open: &mut Open,
+        op: HostOp,
+        a: &[u8],
+        b: &[u8],
+    ) -> Result<(i64, Vec<u8>), HostError> {
+        let Some(call) = open.storage.as_mut() else {
+            return Err(HostError::Internal);
+        };
+        match op {
+            HostOp::StorageGet => with_length(call.get(a)?),
+            HostOp::StorageList => with_length(call.list(a)?.into_bytes()),
+            HostOp::StorageSet => call.set(a, b).map(|()| (0, Vec::new())),
+            HostOp::StorageDelete => Ok((i64::from(call.delete(a)?), Vec::new())),
+            _ => Err(HostError::Internal),
+        }
     }
 
     fn config_get(&self, open: &Open, key: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
@@ -389,8 +424,53 @@ fn caused_by(op: HostOp) -> Option<Hook> {
         | HostOp::EventEmit
         | HostOp::FileRead
         | HostOp::FileList
-        | HostOp::FileWrite => None,
+        | HostOp::FileWrite
+        | HostOp::StorageGet
+        | HostOp::StorageList
+        | HostOp::StorageSet
+        | HostOp::StorageDelete => None,
     }
+}
+
+/// What a call reads of the graph: its result, and the document for those who
+/// hook such reads.
+fn read(
+    call: &Call,
+    op: HostOp,
+    text: &str,
+    by: &str,
+) -> Result<(String, Option<String>), HostError> {
+    let (of, page) = match op {
+        HostOp::NodeGet => {
+            return Ok((call.node_get(text)?, Some(graph::node_accessed(text, by))));
+        }
+        HostOp::EdgeGet => return Ok((call.edge_get(text)?, None)),
+        HostOp::NodeQuery => ("node", call.node_query(text)?),
+        HostOp::EdgeQuery => ("edge", call.edge_query(text)?),
+        HostOp::NodePut
+        | HostOp::EdgePut
+        | HostOp::Log
+        | HostOp::ConfigGet
+        | HostOp::EventEmit
+        | HostOp::FileRead
+        | HostOp::FileList
+        | HostOp::FileWrite
+        | HostOp::StorageGet
+        | HostOp::StorageList
+        | HostOp::StorageSet
+        | HostOp::StorageDelete => return Err(HostError::Internal),
+    };
+    let document = graph::graph_query(of, text, page.results, by);
+    Ok((page.json, Some(document)))
+}
+
+/// What of a call could not be kept.
+#[derive(Debug, thiserror::Error)]
+enum Unkept {
+    #[error("the graph could not be written: {0}")]
+    Graph(HostError),
+    #[error(transparent)]
+    Storage(#[from] Unwritten),
 }
 
 fn with_length(result: Vec<u8>) -> Result<(i64, Vec<u8>), HostError> {

@@ -3,7 +3,8 @@
 //! The walk of the repository waits while a plugin is far behind or many derived
 //! events wait, and plugins may cause no more once too many do: so memory stays
 //! bounded. When the source is done, every queue is empty and nobody is
-//! in a call (a call may cause derived events), all are told to shut down.
+//! in a call (a call may cause derived events), plugins are told to shut down:
+//! first those that hear nothing of others, then the others in turn.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,6 +30,13 @@ const EVENT_BYTES: usize = 256;
 /// Of so many source events the derived ones are counted: many times more than
 /// can be under way at once.
 const COUNTED: usize = 4096;
+/// Hooks that hear of what other plugins do.
+const DERIVED: [Hook; 4] = [
+    Hook::OnEdgeCreated,
+    Hook::OnNodeUpdated,
+    Hook::OnNodeAccessed,
+    Hook::OnGraphQuery,
+];
 /// The deepest chain of derived events.
 pub const MAX_DEPTH: u8 = 4;
 
@@ -202,7 +210,7 @@ impl Hub {
     }
 
     /// Gives derived events to every other plugin that hooks them. Who asked
-    /// [`Hub::may_cause`] before loses none, but for a race with another plugin
+    /// [`Hub::room`] before loses none, but for a race with another plugin
     /// that does the same for the same source event: what is over is dropped.
     pub fn push_derived(&self, by: usize, events: Vec<Event>) {
         if events.is_empty() {
@@ -236,13 +244,17 @@ impl Hub {
         }
     }
 
-    /// Whether source event `seq` may cause one more event after the `open` ones
-    /// that a call will cause when it is committed.
+    /// How many more events source event `seq` may cause after the `open` ones that
+    /// a call will cause when it is committed.
     #[must_use]
-    pub fn may_cause(&self, seq: u64, open: u64) -> bool {
+    pub fn room(&self, seq: u64, open: u64) -> u64 {
         let state = self.lock();
+        if state.derived_bytes > MOST_DERIVED_BYTES {
+            return 0;
+        }
         let caused = state.derived.get(&seq).copied().unwrap_or(0);
-        state.derived_bytes <= MOST_DERIVED_BYTES && caused.saturating_add(open) < self.most_derived
+        self.most_derived
+            .saturating_sub(caused.saturating_add(open))
     }
 
     /// Whether another plugin that lives hooks `hook`: else a derived event
@@ -301,7 +313,8 @@ impl Hub {
             }
             return Some(Next::Event(event));
         }
-        quiet.then_some(Next::Shutdown { interrupted: false })
+        let last = quiet && state.may_shut_down(index);
+        last.then_some(Next::Shutdown { interrupted: false })
     }
 
     /// Waits until the bell of plugin `index` rings or its process is dead. A
@@ -414,6 +427,11 @@ impl Queue {
     fn wants(&self, hook: Hook) -> bool {
         self.alive && self.hooks.contains(&hook)
     }
+
+    /// Whether it hears of what other plugins do.
+    fn listens(&self) -> bool {
+        DERIVED.iter().any(|hook| self.hooks.contains(hook))
+    }
 }
 
 impl State {
@@ -423,6 +441,18 @@ impl State {
                 .queues
                 .iter()
                 .all(|queue| !queue.busy && queue.events.is_empty())
+    }
+
+    /// Whether it is the turn of plugin `index` once all is quiet: who listens to
+    /// others is shut down after them, one after the other, since `shutdown` may
+    /// write to the graph too.
+    fn may_shut_down(&self, index: usize) -> bool {
+        let mut others = self.queues.iter().enumerate();
+        let listens = self.queues.get(index).is_some_and(Queue::listens);
+        let before = |(other, queue): (usize, &Queue)| {
+            other != index && queue.alive && (!queue.listens() || other < index)
+        };
+        !listens || !others.any(before)
     }
 }
 
@@ -487,12 +517,39 @@ mod tests {
     }
 
     #[test]
+    fn who_listens_hears_what_others_write_when_they_are_shut_down() {
+        let hooks = [Hook::OnNodeUpdated, Hook::OnCommitAnalyzed];
+        let hooks = vec![vec![hooks[0]], vec![hooks[1]], vec![hooks[0]]];
+        let hub = Hub::new(hooks, 10).unwrap();
+        hub.source_done();
+        std::thread::scope(|scope| {
+            let listeners = [0, 2].map(|index| {
+                let hub = &hub;
+                scope.spawn(move || {
+                    let heard = seq_of(hub.next(index, None));
+                    let next = hub.next(index, None);
+                    assert!(matches!(next, Next::Shutdown { interrupted: false }));
+                    hub.leave(index);
+                    heard
+                })
+            });
+            let next = hub.next(1, None);
+            assert!(matches!(next, Next::Shutdown { interrupted: false }));
+            hub.push_derived(1, vec![event(Hook::OnNodeUpdated, 0)]);
+            hub.leave(1);
+            for listener in listeners {
+                assert_eq!(listener.join().unwrap(), 0);
+            }
+        });
+    }
+
+    #[test]
     fn a_source_event_causes_no_more_than_its_share() {
         let hub = Hub::new(vec![vec![], vec![Hook::OnEdgeCreated]], 2).unwrap();
-        assert!(hub.may_cause(1, 1) && !hub.may_cause(1, 2));
+        assert_eq!((hub.room(1, 1), hub.room(1, 2), hub.room(1, 3)), (1, 0, 0));
         let three = (0..3).map(|_| event(Hook::OnEdgeCreated, 1)).collect();
         hub.push_derived(0, three);
-        assert!(!hub.may_cause(1, 0) && hub.may_cause(2, 0));
+        assert_eq!((hub.room(1, 0), hub.room(2, 0)), (0, 2));
         assert_eq!(hub.lock().queues[1].events.len(), 2);
     }
 
@@ -506,7 +563,7 @@ mod tests {
             ..event(Hook::OnNodeUpdated, 1)
         };
         hub.push_derived(0, vec![large(DERIVED_AHEAD), large(MOST_DERIVED_BYTES)]);
-        assert!(!hub.may_cause(2, 0));
+        assert_eq!(hub.room(2, 0), 0);
         std::thread::scope(|scope| {
             let source = scope.spawn(|| hub.push(event(Hook::OnCommitAnalyzed, 2)));
             assert!(matches!(hub.next(1, None), Next::Event(_)));
@@ -515,7 +572,7 @@ mod tests {
             assert!(matches!(hub.next(1, None), Next::Event(_)));
             assert!(source.join().unwrap());
         });
-        assert!(hub.may_cause(2, 0));
+        assert_eq!(hub.room(2, 0), 1000);
         hub.push_derived(0, vec![large(MOST_DERIVED_BYTES)]);
         hub.leave(1);
         assert_eq!(hub.lock().derived_bytes, 0);

@@ -33,6 +33,8 @@ pub struct Walls {
     pub memory_text: LimitText,
     /// Host calls of the grant.
     pub ops: HostOps,
+    /// Quota of the plugin's own storage in bytes; 0 = it has none.
+    pub storage_bytes: u64,
     /// Permissions and paths of the grant, as manifests write them.
     pub granted: Vec<String>,
     /// Requests that were cut or dropped, as records print them.
@@ -114,6 +116,7 @@ impl Walls {
             time_text: LimitText::of(&effective.time),
             memory_text: LimitText::of(&effective.memory),
             ops: plan.host_ops(),
+            storage_bytes: plan.storage_bytes(),
             granted: granted(plan),
             refused: refused(plan),
             profile: plan.profile_digest(),
@@ -153,8 +156,11 @@ impl Walls {
 
 fn granted(plan: &Plan) -> Vec<String> {
     let calls = plan.effective().host_api.keys();
+    let storage = plan.effective().storage.iter();
+    let storage = storage.map(|limit| format!("storage {}", limit.value));
     let files = plan.files().iter().map(file_line);
-    calls.map(ToString::to_string).chain(files).collect()
+    let calls = calls.map(ToString::to_string);
+    calls.chain(storage).chain(files).collect()
 }
 
 /// A granted path as records print it.

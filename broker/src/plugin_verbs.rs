@@ -1,8 +1,9 @@
 //! `gm plugin`: the plugins of a home, from load to unload.
 //!
 //! What is loaded was verified here, and its code was compiled behind walls; no
-//! plugin is run but by `try`, which goes the whole way of `gm-broker run`.
+//! plugin is run but by `try` and `run`, which go the whole way of `gm-broker run`.
 
+mod command;
 mod load;
 mod logs;
 mod show;
@@ -34,6 +35,7 @@ pub fn run(verb: PluginVerb, invocation: &Invocation, output: &mut Output) -> Re
             state::unload(&typed_id(&id)?, purge, invocation, output)
         }
         PluginVerb::Revoke { target } => state::revoke(&target, invocation, output),
+        PluginVerb::Run(args) => command::run(&args, invocation, output),
         PluginVerb::Try(args) => try_out::run(args, invocation, output),
         PluginVerb::Logs(args) => logs::run(&args, invocation, output),
     }

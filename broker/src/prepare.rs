@@ -20,6 +20,7 @@ use crate::process::{memfd, seal};
 use crate::records::Source;
 use crate::registry::Registry;
 use crate::spawn::Launcher;
+use crate::storage::Storage;
 use crate::stream::{Feed, hook_of};
 use crate::supervise::Hosted;
 
@@ -219,7 +220,7 @@ impl<'a> Preparer<'a> {
     ///
     /// # Errors
     /// As [`Preparer::verified`] and [`Workshop::build`]; `wall/engine-missing`,
-    /// `policy/admission`.
+    /// `policy/admission`, `store/corrupt`.
     pub fn prepare(
         &self,
         id: &PluginId,
@@ -227,10 +228,23 @@ impl<'a> Preparer<'a> {
         feed: &Feed,
         around: &Surroundings,
     ) -> Result<Hosted, Refusal> {
-        let plugin = self.verified(id)?;
-        let Built { plan, code } = self.workshop.build(&plugin)?;
+        self.make_ready(&self.verified(id)?, others, feed, around)
+    }
+
+    /// The steps behind [`Preparer::verified`].
+    ///
+    /// # Errors
+    /// As [`Preparer::prepare`].
+    pub fn make_ready(
+        &self,
+        plugin: &VerifiedPlugin,
+        others: &[Hosted],
+        feed: &Feed,
+        around: &Surroundings,
+    ) -> Result<Hosted, Refusal> {
+        let Built { plan, code } = self.workshop.build(plugin)?;
         let (plan, opened) = around.open(plan)?;
-        let (assets, fd) = assets(&plugin)?;
+        let (assets, fd) = assets(plugin)?;
         let manifest = plugin.manifest();
         let hooks = hooks_of(manifest)?;
         let walls = Walls::new(
@@ -245,8 +259,11 @@ impl<'a> Preparer<'a> {
         self.engine_there(walls.engine)
             .and_then(|()| self.admit(&walls, others))
             .map_err(|refusal| named(refusal, manifest))?;
+        let storage = self
+            .storage(manifest.id(), &walls)
+            .map_err(|refusal| named(refusal, manifest))?;
         let identity = plugin.identity();
-        let init = self.init(&plugin, &walls, &feed.facts(), feed.total());
+        let init = self.init(plugin, &walls, &feed.facts(), feed.total());
         Ok(Hosted {
             index: others.len(),
             source: Source {
@@ -259,9 +276,19 @@ impl<'a> Preparer<'a> {
             code: code.fd,
             assets: fd,
             opened,
+            storage,
             identity: identity.clone(),
             init,
         })
+    }
+
+    /// Opens what the plugin keeps for itself, if that is granted.
+    fn storage(&self, id: &PluginId, walls: &Walls) -> Result<Option<Storage>, Refusal> {
+        if walls.storage_bytes == 0 {
+            return Ok(None);
+        }
+        let dir = self.home.storage()?;
+        Storage::open(dir.path(), id, walls.storage_bytes).map(Some)
     }
 
     /// What is known before a process exists is a refusal.
@@ -324,7 +351,7 @@ impl<'a> Preparer<'a> {
                 "memory_bytes": walls.limits.memory_bytes,
                 "time_ms": time_ms,
                 "reply_bytes": self.config.limits.reply.get(),
-                "storage_bytes": 0,
+                "storage_bytes": walls.storage_bytes,
             },
             "assets": assets,
         });
@@ -332,9 +359,11 @@ impl<'a> Preparer<'a> {
     }
 }
 
-/// The manifest's hooks, as the link names them.
+/// The manifest's hooks, as the link names them; commands are one hook together.
 fn hooks_of(manifest: &Manifest) -> Result<Vec<Hook>, Refusal> {
-    manifest.hooks().iter().map(|hook| hook_of(*hook)).collect()
+    let hooks = manifest.hooks().iter().map(|hook| hook_of(*hook));
+    let command = (!manifest.commands().is_empty()).then_some(Ok(Hook::Command));
+    hooks.chain(command).collect()
 }
 
 /// The files of a package beside its code.

@@ -3,6 +3,7 @@
 //! Everything that may refuse is asked before a plugin starts; from then on
 //! there are only endings.
 
+mod command;
 mod result;
 mod walk;
 
@@ -12,7 +13,7 @@ use std::time::Instant;
 use gm_manifest::{Code, PluginId, Refusal};
 use serde_json::{Value, json};
 
-use crate::args::broker::RunArgs;
+use crate::args::broker::{RunArgs, RunOptions};
 use crate::config::{Config, Level};
 use crate::files::Surroundings;
 use crate::graph::Graph;
@@ -27,6 +28,7 @@ use crate::signals::Signals;
 use crate::source::Repository;
 use crate::stream::Feed;
 use crate::supervise::Hosted;
+pub use command::{Asked, command};
 use result::Fate;
 use walk::{Hosting, Walked};
 
@@ -54,7 +56,7 @@ fn in_safe_mode(
             .rule("--safe-mode"));
     }
     let feed = Feed::open(config, &args.options)?;
-    let recorder = recorder(home, config, args, output)?;
+    let recorder = recorder(home, config, &args.options, output)?;
     recorder.run("run_started", started(home, &feed, None, &[])?);
     recorder.say(|output| output.note("safe mode: no plugin is started"));
     recorder.run(
@@ -111,7 +113,7 @@ fn host(
     let graph = feed.open_graph(home, &args.options)?;
     let ids = ids(home, args, output)?;
     let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;
-    let recorder = recorder(home, config, args, output)?;
+    let recorder = recorder(home, config, &args.options, output)?;
     recorder.run(
         "run_started",
         started(home, &feed, Some((session, level)), &ids)?,
@@ -132,7 +134,8 @@ fn host(
         signals,
         home,
         config,
-        args,
+        options: &args.options,
+        is_command: false,
         graph: &graph,
         preparer: &preparer,
         recorder: &recorder,
@@ -155,13 +158,13 @@ fn host(
 fn recorder<'a>(
     home: &Home,
     config: &Config,
-    args: &RunArgs,
+    options: &RunOptions,
     output: &'a mut Output,
 ) -> Result<Recorder<'a>, Refusal> {
     let journal = LogFile::open(home.logs()?, "broker.jsonl", config.limits.log_file.get())?;
     let wanted = Wanted {
-        no_replies: args.options.no_replies,
-        logs: args.options.logs,
+        no_replies: options.no_replies,
+        logs: options.logs,
     };
     Ok(Recorder::new(output, journal, wanted))
 }

@@ -1,5 +1,5 @@
-//! The events of a run, from a repository or from a file, and the graph that
-//! goes with them.
+//! The events of a run, from a repository, a file or a command line, and the
+//! graph that goes with them.
 
 use std::os::fd::BorrowedFd;
 
@@ -38,6 +38,7 @@ pub struct Feed {
 enum Items {
     Walk(Box<Walk>),
     Events(Events),
+    Command(Option<Event>),
 }
 
 impl Feed {
@@ -48,11 +49,7 @@ impl Feed {
     pub fn open(config: &Config, options: &RunOptions) -> Result<Self, Refusal> {
         let limit = usize::try_from(config.limits.event.get()).unwrap_or(usize::MAX);
         if let Some(path) = &options.events {
-            let repository = options
-                .repo
-                .as_deref()
-                .map(|repo| Repository::discover(Some(repo), &config.trusted_sources))
-                .transpose()?;
+            let repository = named_repository(config, options)?;
             let items = Items::Events(Events::open(path, limit)?);
             return Ok(Self {
                 repository,
@@ -65,6 +62,38 @@ impl Feed {
         Ok(Self {
             repository: Some(repository),
             items: Items::Walk(Box::new(walk)),
+            seq: 0,
+        })
+    }
+
+    /// One command and no other event; on a repository only if the options name
+    /// one.
+    ///
+    /// # Errors
+    /// Class `source`; `usage/arguments` if its arguments are too long.
+    pub fn of_command(
+        config: &Config,
+        options: &RunOptions,
+        name: &str,
+        args: &[String],
+    ) -> Result<Self, Refusal> {
+        let document = json!({"schema": "gm.command/1", "name": name, "args": args});
+        let document = document.to_string().into_bytes();
+        let limit = config.limits.event;
+        if u64::try_from(document.len()).map_or(true, |len| len > limit.get()) {
+            let detail = format!("the arguments are longer than {limit} in all");
+            return Err(usage(detail).rule("limits.event"));
+        }
+        let event = Event {
+            hook: Hook::Command,
+            seq: 1,
+            subject: Some(name.to_owned()),
+            depth: 0,
+            document,
+        };
+        Ok(Self {
+            repository: named_repository(config, options)?,
+            items: Items::Command(Some(event)),
             seq: 0,
         })
     }
@@ -89,12 +118,12 @@ impl Feed {
         self.repository.as_ref()
     }
 
-    /// How many commits there will be; unknown for a file of events.
+    /// How many commits there will be; unknown for a file of events, and for a command.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         match &self.items {
             Items::Walk(walk) => Some(walk.total()),
-            Items::Events(_) => None,
+            Items::Events(_) | Items::Command(_) => None,
         }
     }
 
@@ -133,6 +162,7 @@ impl Feed {
     /// `source/bad-event`; nothing more comes then.
     pub fn next_item(&mut self) -> Option<Result<Item, Refusal>> {
         let event = match &mut self.items {
+            Items::Command(event) => return event.take().map(|event| Ok(Item::Event(event))),
             Items::Walk(walk) => match walk.next()? {
                 SourceItem::Skipped { object, detail } => {
                     let fields =
@@ -162,6 +192,13 @@ impl Feed {
             document,
         })))
     }
+}
+
+/// The repository that the options name, if they name one.
+fn named_repository(config: &Config, options: &RunOptions) -> Result<Option<Repository>, Refusal> {
+    let repo = options.repo.as_deref();
+    repo.map(|repo| Repository::discover(Some(repo), &config.trusted_sources))
+        .transpose()
 }
 
 fn range(options: &RunOptions) -> Result<Range, Refusal> {

@@ -26,6 +26,7 @@ use crate::prepare::Preparer;
 use crate::process::{Dead, Order, Process};
 use crate::records::{self, Reached, Recorder, Source, Tally};
 use crate::spawn::{Launcher, SpawnError};
+use crate::storage::Storage;
 
 /// From `Go` to `Loaded`.
 const LOAD_TIME: Duration = Duration::from_secs(10);
@@ -49,6 +50,8 @@ pub struct Hosted {
     pub assets: Option<OwnedFd>,
     /// Granted paths.
     pub opened: Opened,
+    /// What it keeps for itself, if that is granted.
+    pub storage: Option<Storage>,
     /// Who signed what.
     pub identity: Identity,
     /// The document for `init`.
@@ -72,6 +75,9 @@ pub struct Shared<'a> {
     pub budget: Budget,
     /// Most bytes of a reply or a host call's result.
     pub reply_bytes: usize,
+    /// Only a command is carried out. There was no walk that `shutdown` could
+    /// sum up: what it puts would stand in the place of what a walk found.
+    pub is_command: bool,
 }
 
 /// How a plugin's life ended.
@@ -83,7 +89,12 @@ pub struct Outcome {
     pub had_errors: bool,
     /// What `shutdown` reported, for people.
     pub report: Option<String>,
+    /// What the command answered, if one was carried out.
+    pub command: Option<Said>,
 }
+
+/// What a hook answered: its reply, or its error's text.
+pub type Said = Result<Option<Value>, String>;
 
 /// What a life came to, for who decides about another one.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +112,7 @@ struct Life<'a, 'b> {
     api: &'b mut HostApi<'a>,
     tally: Tally,
     report: Option<String>,
+    command: Option<Said>,
     next_call: u32,
     /// When the step that is open now began.
     step: Instant,
@@ -128,6 +140,7 @@ pub fn live<'a>(
         api,
         tally: Tally::default(),
         report: None,
+        command: None,
         next_call: 1,
         step: Instant::now(),
         over: false,
@@ -137,6 +150,7 @@ pub fn live<'a>(
     let Life {
         mut tally,
         report,
+        command,
         over,
         ..
     } = life;
@@ -157,6 +171,7 @@ pub fn live<'a>(
         ending: dead.ending,
         had_errors: tally.errors > 0,
         report,
+        command,
     }
 }
 
@@ -234,7 +249,7 @@ impl<'a> Life<'a, '_> {
             }
         };
         self.over = true;
-        if has_shutdown {
+        if has_shutdown && !self.shared.is_command {
             self.shutdown(process, interrupted)?;
         }
         let wait = process.until(SHUTDOWN_TIME);
@@ -301,7 +316,11 @@ impl<'a> Life<'a, '_> {
     fn event(&mut self, process: &mut Process<'a>, event: &Event) -> Result<(), Cause> {
         let time = self.plugin.walls.time_limit;
         // An answered error is the plugin's word on one event; it goes on.
-        self.call(process, event, time, Some(event.seq)).map(|_| ())
+        let said = self.call(process, event, time, Some(event.seq))?;
+        if event.hook == Hook::Command {
+            self.command = Some(said);
+        }
+        Ok(())
     }
 
     fn shutdown(&mut self, process: &mut Process<'a>, interrupted: bool) -> Result<(), Cause> {
@@ -336,7 +355,7 @@ impl<'a> Life<'a, '_> {
         event: &Event,
         time: Duration,
         seq: Option<u64>,
-    ) -> Result<Result<Option<Value>, String>, Cause> {
+    ) -> Result<Said, Cause> {
         (self.tally.at_hook, self.tally.at_seq) = (Some(event.hook.as_str()), seq);
         self.step = Instant::now();
         let wait = process.until(time);
@@ -460,7 +479,7 @@ impl<'a> Life<'a, '_> {
 }
 
 /// A hook's answer as the ABI means it.
-fn said(answer: Answer) -> Result<Option<Value>, String> {
+fn said(answer: Answer) -> Said {
     let Answer { status, document } = answer;
     if status != 0 {
         let text = document.as_deref().map(crate::logs::harmless);

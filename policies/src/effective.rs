@@ -86,6 +86,8 @@ pub struct Effective {
     pub config: Vec<(ConfigPattern, Because)>,
     /// Paths.
     pub files: Vec<FileRequest>,
+    /// Size of the plugin's own storage; none = it has none.
+    pub storage: Option<Limit<Bytes>>,
     /// What was cut or dropped.
     pub refused: Vec<Refused>,
 }
@@ -111,7 +113,7 @@ impl Effective {
         let config = meet.config(host_api.contains_key(&HostPermission::ConfigRead));
         let files = meet.filesystem();
         meet.network();
-        meet.storage();
+        let storage = meet.storage();
         Ok(Self {
             memory,
             time,
@@ -119,6 +121,7 @@ impl Effective {
             host_api,
             config,
             files,
+            storage,
             refused: meet.refused,
         })
     }
@@ -429,18 +432,11 @@ impl Meet<'_> {
         }
     }
 
-    fn storage(&mut self) {
-        if let Some(size) = self.manifest.permissions().storage {
-            let asked = self.asked("storage");
-            let why = "this version has no storage calls".to_owned();
-            self.refuse(
-                "storage",
-                size.to_string(),
-                RefusedBy::Engine,
-                why,
-                vec![asked],
-            );
-        }
+    /// A rule for one plugin changes its size, but gives none that wasn't asked for.
+    fn storage(&mut self) -> Option<Limit<Bytes>> {
+        let asked = self.manifest.permissions().storage?;
+        let ceiling = (&self.operator.ceilings.storage, "ceilings.storage");
+        Some(self.limit("storage", asked, self.own.storage.as_ref(), ceiling))
     }
 }
 
@@ -525,7 +521,7 @@ mod tests {
     fn request_that_this_version_can_not_give_is_refused_by_the_engine() {
         let mut operator = Operator::default();
         operator.grants.network = Told::at(Network::Public, 3);
-        let asked = "filesystem = { read = [\"$REPO/docs\", \"$ASSETS\"], write = [\"$DATA/x\", \"$REPO\"] }\nnetwork = true\nstorage = \"1mb\"\nconfig = [\"lint.*\"]";
+        let asked = "filesystem = { read = [\"$REPO/docs\", \"$ASSETS\"], write = [\"$DATA/x\", \"$REPO\"] }\nnetwork = true\nconfig = [\"lint.*\"]";
         let lines = refused(asked, &operator);
         let short: Vec<_> = lines
             .iter()
@@ -537,7 +533,6 @@ mod tests {
                 ("config", "lint.*", "engine"),
                 ("filesystem.write", "$REPO", "engine"),
                 ("network", "true", "engine"),
-                ("storage", "1mb", "engine"),
             ]
         );
     }
@@ -578,6 +573,40 @@ mod tests {
         assert_eq!(
             (line.because[0].line, line.because[1].line),
             (Some(11), Some(12))
+        );
+    }
+
+    #[test]
+    fn storage_is_what_is_asked_for_within_rule_and_ceiling() {
+        let meet = |asked: &str, rule: Option<u32>| {
+            let mut operator = Operator::default();
+            operator.ceilings.storage = Told::at(Bytes::mb(8), 12);
+            let rules = PluginRules {
+                storage: rule.map(|size| Told::at(Bytes::mb(size), 5)),
+                ..PluginRules::default()
+            };
+            let id = gm_manifest::PluginId::parse("com.example.a").unwrap();
+            operator.plugins.insert(id, rules);
+            let effective = Effective::meet(&manifest(asked), &operator).unwrap();
+            let refused = effective.refused.iter().map(|line| line.why.clone());
+            (
+                effective.storage.map(|limit| limit.value),
+                refused.collect::<Vec<_>>(),
+            )
+        };
+        let asked = "storage = \"4mb\"";
+        assert_eq!(meet("", None), (None, vec![]));
+        assert_eq!(meet("", Some(2)), (None, vec![]), "nobody asked for it");
+        assert_eq!(meet(asked, None), (Some(Bytes::mb(4)), vec![]));
+        assert_eq!(meet(asked, Some(6)), (Some(Bytes::mb(6)), vec![]));
+        assert_eq!(
+            meet(asked, Some(2)),
+            (Some(Bytes::mb(2)), vec!["cut to 2mb".to_owned()])
+        );
+        assert_eq!(meet(asked, Some(16)), (Some(Bytes::mb(8)), vec![]));
+        assert_eq!(
+            meet("storage = \"9mb\"", None),
+            (Some(Bytes::mb(8)), vec!["cut to 8mb".to_owned()])
         );
     }
 

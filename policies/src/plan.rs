@@ -196,16 +196,18 @@ impl Plan {
     /// Host calls of the grant.
     #[must_use]
     pub fn host_ops(&self) -> HostOps {
-        let granted = HostOp::ALL.iter().filter(|op| {
-            let permission = HostPermission::parse(op.permission());
-            permission.is_ok_and(|permission| self.effective.host_api.contains_key(&permission))
-        });
+        let granted = HostOp::ALL.iter();
+        let granted = granted.filter(|op| self.reason_for(**op).is_some());
         granted.fold(HostOps::NONE, |set, op| set.with(*op))
     }
 
     /// The reason for a host call, if it is granted.
     #[must_use]
     pub fn reason_for(&self, op: HostOp) -> Option<&[Because]> {
+        if op.is_storage() {
+            let storage = self.effective.storage.as_ref()?;
+            return Some(&storage.because);
+        }
         let permission = HostPermission::parse(op.permission()).ok()?;
         self.effective.host_api.get(&permission).map(Vec::as_slice)
     }
@@ -250,6 +252,13 @@ impl Plan {
         } else {
             0
         }
+    }
+
+    /// Quota of the plugin's own storage in bytes; 0 = it has none.
+    #[must_use]
+    pub fn storage_bytes(&self) -> u64 {
+        let storage = self.effective.storage.as_ref();
+        storage.map_or(0, |limit| limit.value.get())
     }
 
     /// Limits for the launcher.

@@ -96,7 +96,7 @@ pub struct RunOptions {
 }
 
 /// `--min-isolation` knows no L2: it can only raise, and nothing is lower.
-fn raised_level() -> impl clap::builder::TypedValueParser<Value = Level> {
+pub(super) fn raised_level() -> impl clap::builder::TypedValueParser<Value = Level> {
     PossibleValuesParser::new(["L3", "L4"]).map(|text| match text.as_str() {
         "L3" => Level::L3,
         _ => Level::L4,

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::broker::RunOptions;
+use super::broker::{RunOptions, raised_level};
 use super::{CommandLine, Global};
+use crate::config::Level;
 
 /// Signs, trusts and loads plugins.
 #[derive(Debug, Parser)]
@@ -172,6 +173,8 @@ pub enum PluginVerb {
         #[arg(value_name = "ID|FPR|sha256:…")]
         target: String,
     },
+    /// Carry out one of a plugin's own commands
+    Run(CommandArgs),
     /// For authors: sign a copy with a throw-away key, run it once, unload it
     Try(TryArgs),
     /// What a plugin logged
@@ -202,6 +205,54 @@ pub struct TryArgs {
     /// How to run it.
     #[command(flatten)]
     pub options: RunOptions,
+}
+
+/// `gm plugin run`.
+#[derive(Debug, Args)]
+pub struct CommandArgs {
+    /// Its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// One of the commands that its manifest names
+    #[arg(value_name = "CMD")]
+    pub command: String,
+    /// What the command gets
+    #[arg(value_name = "ARGS", last = true)]
+    pub args: Vec<String>,
+    /// Repository; its graph is used too [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// Use the graph in this file [default: that of --repo, else an empty one]
+    #[arg(long, value_name = "FILE")]
+    pub graph: Option<PathBuf>,
+    /// Host native plugins that broker.toml allows
+    #[arg(long)]
+    pub allow_native: bool,
+    /// Start nothing below this isolation level; raises broker.toml's, never lowers it
+    #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
+    pub min_isolation: Option<Level>,
+    /// Leave out the `reply` records
+    #[arg(long)]
+    pub no_replies: bool,
+    /// Also print what the plugin logs
+    #[arg(long)]
+    pub logs: bool,
+}
+
+impl CommandArgs {
+    /// The same as options of a run.
+    #[must_use]
+    pub fn options(&self) -> RunOptions {
+        RunOptions {
+            repo: self.repo.clone(),
+            graph: self.graph.clone(),
+            allow_native: self.allow_native,
+            min_isolation: self.min_isolation,
+            no_replies: self.no_replies,
+            logs: self.logs,
+            ..RunOptions::default()
+        }
+    }
 }
 
 /// `gm plugin logs`.

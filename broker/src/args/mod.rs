@@ -301,6 +301,27 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_behind_the_dashes_is_the_commands_own() {
+        let line = "gm plugin run com.x.y suggest --logs -- --format yaml -- --help";
+        let (global, verb) = parse(line).unwrap();
+        let Verb::Plugin(PluginVerb::Run(args)) = verb else {
+            panic!("{verb:?}");
+        };
+        assert_eq!(global.format, Format::Human);
+        assert_eq!((&*args.id, &*args.command), ("com.x.y", "suggest"));
+        assert_eq!(args.args, ["--format", "yaml", "--", "--help"]);
+        assert!(args.options().logs && !args.options().fail_fast);
+        for line in [
+            "gm plugin run com.x.y",
+            "gm plugin run com.x.y suggest a",
+            "gm plugin run com.x.y suggest --last 1",
+            "gm plugin run com.x.y suggest --events -",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn help_is_a_result_with_exit_0() {
         let object = answered("gm plugin load --help");
         assert_eq!(object["exit"], 0);

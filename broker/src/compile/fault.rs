@@ -37,18 +37,24 @@ fn not_granted(name: &str) -> Refusal {
     let call = name.rsplit('.').next().unwrap_or(name);
     let op = HostOp::from_name(call);
     let permission = op.map_or("unknown", HostOp::permission);
-    let line = match op {
-        Some(HostOp::FileWrite) => "filesystem = { write = [\"$DATA\"] }".to_owned(),
-        Some(op) if op.is_file() => "filesystem = { read = [\"$REPO/PATH\"] }".to_owned(),
-        _ => format!("host_api = [.., {permission:?}]"),
+    let (line, rule) = match op {
+        Some(HostOp::FileWrite) => (
+            "filesystem = { write = [\"$DATA\"] }".to_owned(),
+            Some("filesystem"),
+        ),
+        Some(op) if op.is_file() => (
+            "filesystem = { read = [\"$REPO/PATH\"] }".to_owned(),
+            Some("filesystem"),
+        ),
+        // Of the operator's rules only a ceiling is about it.
+        Some(op) if op.is_storage() => ("storage = \"1mb\"".to_owned(), None),
+        _ => (format!("host_api = [.., {permission:?}]"), Some("host_api")),
     };
-    let key = if op.is_some_and(HostOp::is_file) {
-        "filesystem"
-    } else {
-        "host_api"
-    };
+    let allowed = rule
+        .map(|key| format!(", and the operator's [grants] {key} must allow it"))
+        .unwrap_or_default();
     let detail = format!(
-        "the module imports gm.{call}, which needs {permission:?}; in the manifest: [permissions] {line}, and the operator's [grants] {key} must allow it"
+        "the module imports gm.{call}, which needs {permission:?}; in the manifest: [permissions] {line}{allowed}"
     );
     Refusal::new(Code::PolicyImportNotGranted, detail)
         .rule(permission)
@@ -102,6 +108,18 @@ mod tests {
         assert!(refusal.detail.contains("gm.node_put"), "{}", refusal.detail);
         assert!(refusal.detail.contains("nodes:write"), "{}", refusal.detail);
         assert!(refusal.detail.contains("host_api"), "{}", refusal.detail);
+    }
+
+    #[test]
+    fn a_call_of_storage_without_storage_names_the_line_to_add() {
+        let fault = ModuleFault {
+            kind: ModuleFaultKind::ImportNotGranted,
+            name: "storage_set".into(),
+            detail: String::new(),
+        };
+        let detail = of_module(&fault).detail;
+        let line = "needs \"storage\"; in the manifest: [permissions] storage = \"1mb\"";
+        assert!(detail.ends_with(line), "{detail}");
     }
 
     #[test]

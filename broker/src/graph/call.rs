@@ -12,7 +12,7 @@ use super::record::{Edge, EdgeKey, Node, Record, check_id};
 use super::store::{Store, Stored};
 use rusqlite::TransactionBehavior;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The most records of one put.
@@ -31,6 +31,15 @@ pub struct Call {
     nodes: BTreeMap<String, Node>,
     edges: BTreeMap<EdgeKey, Edge>,
     bytes: usize,
+}
+
+/// What a put came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Put {
+    /// Records that were not there before.
+    pub created: u32,
+    /// The most that others will hear of it.
+    pub told: u64,
 }
 
 /// A node that a call made or changed.
@@ -87,13 +96,7 @@ impl Call {
     /// # Errors
     /// `denied` (another writer's), `invalid`, `too_big`, `limit`, `io`.
     pub fn node_put(&mut self, json: &str) -> Result<u32, HostError> {
-        put(
-            &self.store,
-            &self.writer,
-            &mut self.nodes,
-            &mut self.bytes,
-            json,
-        )
+        self.put_nodes(json, u64::MAX).map(|put| put.created)
     }
 
     /// The same with edges.
@@ -101,12 +104,38 @@ impl Call {
     /// # Errors
     /// As [`Call::node_put`].
     pub fn edge_put(&mut self, json: &str) -> Result<u32, HostError> {
+        self.put_edges(json, u64::MAX).map(|put| put.created)
+    }
+
+    /// As [`Call::node_put`], where others hear of each node that is new or
+    /// changed, and may hear of `room` more.
+    ///
+    /// # Errors
+    /// As [`Call::node_put`].
+    pub fn put_nodes(&mut self, json: &str, room: u64) -> Result<Put, HostError> {
+        put(
+            &self.store,
+            &self.writer,
+            &mut self.nodes,
+            &mut self.bytes,
+            json,
+            room,
+        )
+    }
+
+    /// As [`Call::edge_put`], where others hear of each new edge, and may hear of
+    /// `room` more.
+    ///
+    /// # Errors
+    /// As [`Call::node_put`].
+    pub fn put_edges(&mut self, json: &str, room: u64) -> Result<Put, HostError> {
         put(
             &self.store,
             &self.writer,
             &mut self.edges,
             &mut self.bytes,
             json,
+            room,
         )
     }
 
@@ -193,7 +222,8 @@ fn put<R: Stored>(
     own: &mut BTreeMap<R::Key, R>,
     bytes: &mut usize,
     json: &str,
-) -> Result<u32, HostError>
+    room: u64,
+) -> Result<Put, HostError>
 where
     ClaimKey: From<R::Key>,
 {
@@ -204,26 +234,25 @@ where
     if total > MAX_CALL_BYTES {
         return Err(HostError::Limit);
     }
-    let fresh: BTreeSet<_> = records
-        .iter()
-        .map(R::key)
-        .filter(|key| !own.contains_key(key))
-        .collect();
-    let claims: Vec<_> = fresh.iter().cloned().map(ClaimKey::from).collect();
+    // Of those with one key the last one counts.
+    let records: BTreeMap<_, _> = records.into_iter().map(|each| (each.key(), each)).collect();
+    let fresh = records.keys().filter(|key| !own.contains_key(key));
+    let claims: Vec<_> = fresh.cloned().map(ClaimKey::from).collect();
     // First the claim, then the look at the file: a call that commits in
     // between is seen by one of them.
     if !store.claims.take(writer, &claims) {
         return Err(HostError::Denied);
     }
-    match count_new::<R>(store, writer, &fresh) {
-        Ok(created) => {
-            own.extend(records.into_iter().map(|record| (record.key(), record)));
+    let counted = count::<R>(store, writer, own, &records);
+    match counted {
+        Ok(put) if put.told <= room => {
+            own.extend(records);
             *bytes = total;
-            Ok(created)
+            Ok(put)
         }
-        Err(error) => {
+        refused => {
             store.claims.release(claims.into_iter());
-            Err(error)
+            Err(refused.err().unwrap_or(HostError::Limit))
         }
     }
 }
@@ -240,22 +269,28 @@ fn parse<R: Record>(json: &str) -> Result<Vec<R>, HostError> {
     items.into_iter().map(|item| R::parse(item.get())).collect()
 }
 
-/// How many of the keys have no record yet.
-fn count_new<R: Stored>(
+/// How many of the records are not there yet, and how many change something.
+fn count<R: Stored>(
     store: &Store,
     writer: &str,
-    keys: &BTreeSet<R::Key>,
-) -> Result<u32, HostError> {
+    own: &BTreeMap<R::Key, R>,
+    records: &BTreeMap<R::Key, R>,
+) -> Result<Put, HostError> {
     store.read(|connection| {
-        let mut new = 0;
-        for key in keys {
-            match R::find(connection, key)? {
-                None => new += 1,
-                Some((_, owner)) if owner == writer => {}
-                Some(_) => return Err(HostError::Denied),
+        let mut put = Put::default();
+        for (key, record) in records {
+            if let Some(before) = own.get(key) {
+                put.told += u64::from(record.is_told(Some(before)));
+                continue;
             }
+            let before = match R::find(connection, key)? {
+                Some((_, owner)) if owner != writer => return Err(HostError::Denied),
+                found => found.map(|(before, _)| before),
+            };
+            put.created += u32::from(before.is_none());
+            put.told += u64::from(record.is_told(before.as_ref()));
         }
-        Ok(new)
+        Ok(put)
     })
 }
 

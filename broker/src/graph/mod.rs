@@ -16,7 +16,7 @@ mod query;
 mod record;
 mod store;
 
-pub use call::{Call, Committed, NodeChange};
+pub use call::{Call, Committed, NodeChange, Put};
 pub use derived::{edge_created, graph_query, node_accessed, node_updated};
 pub use error::HostError;
 pub use page::Page;

@@ -2,9 +2,10 @@
 
 use super::call::Call;
 use super::claims::Claims;
-use super::file::{self, Access};
+use super::file::FORM;
 use super::record::{Edge, EdgeKey, Node, Record};
 use super::{HostError, dump};
+use crate::database::Access;
 use gm_manifest::Refusal;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::path::{Path, PathBuf};
@@ -35,9 +36,9 @@ impl Graph {
     /// # Errors
     /// `source/graph`: not ours, a link, of a newer schema, or not writable.
     pub fn open(path: &Path) -> Result<Self, Refusal> {
-        let path = file::place(path)?;
-        file::make(&path)?;
-        let writing = file::open(&path, Access::Write)?;
+        let path = FORM.place(path)?;
+        FORM.make(&path)?;
+        let writing = FORM.open(&path, Access::Write)?;
         Ok(Self::with(writing, Some(path)))
     }
 
@@ -47,9 +48,9 @@ impl Graph {
     /// # Errors
     /// `source/graph`: not there, not ours, a link, or of a newer schema.
     pub fn open_read_only(path: &Path) -> Result<Self, Refusal> {
-        let path = file::place(path)?;
-        file::must_be(&path)?;
-        Ok(Self::with(file::open(&path, Access::Read)?, None))
+        let path = FORM.place(path)?;
+        FORM.must_be(&path)?;
+        Ok(Self::with(FORM.open(&path, Access::Read)?, None))
     }
 
     /// A graph that is gone with the process.
@@ -57,7 +58,7 @@ impl Graph {
     /// # Errors
     /// `source/graph`: no memory.
     pub fn in_memory() -> Result<Self, Refusal> {
-        Ok(Self::with(file::in_memory()?, None))
+        Ok(Self::with(FORM.in_memory()?, None))
     }
 
     fn with(writing: Connection, path: Option<PathBuf>) -> Self {
@@ -110,7 +111,9 @@ impl Store {
         let idle = lock(&readers.idle).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => file::open(&readers.path, Access::Read).map_err(|_| HostError::Io)?,
+            None => FORM
+                .open(&readers.path, Access::Read)
+                .map_err(|_| HostError::Io)?,
         };
         let result = f(&connection);
         lock(&readers.idle).push(connection);
@@ -139,6 +142,9 @@ pub(super) trait Stored: Record {
     /// The record of this key, and who wrote it.
     fn find(connection: &Connection, key: &Self::Key) -> rusqlite::Result<Option<(Self, String)>>;
 
+    /// Whether others hear of it where this was before.
+    fn is_told(&self, before: Option<&Self>) -> bool;
+
     /// Puts it in, or in the place of that of the same key.
     fn store(&self, connection: &Connection, writer: &str) -> rusqlite::Result<()>;
 }
@@ -161,6 +167,10 @@ impl Stored for Node {
         query
             .query_row([key], |row| Ok((Self::of_row(row)?, row.get(3)?)))
             .optional()
+    }
+
+    fn is_told(&self, before: Option<&Self>) -> bool {
+        before.is_none_or(|before| before != self)
     }
 
     fn store(&self, connection: &Connection, writer: &str) -> rusqlite::Result<()> {
@@ -196,6 +206,10 @@ impl Stored for Edge {
         query
             .query_row(key, |row| Ok((Self::of_row(row)?, row.get(5)?)))
             .optional()
+    }
+
+    fn is_told(&self, before: Option<&Self>) -> bool {
+        before.is_none()
     }
 
     fn store(&self, connection: &Connection, writer: &str) -> rusqlite::Result<()> {

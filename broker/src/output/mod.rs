@@ -159,9 +159,21 @@ impl Output {
         exit: u8,
         fields: impl IntoIterator<Item = (&'a str, Value)>,
     ) -> u8 {
+        self.ended(verb, "ok", exit, fields)
+    }
+
+    /// The same with a result of its own, for a verb whose work may end badly
+    /// without being refused.
+    pub fn ended<'a>(
+        &mut self,
+        verb: &str,
+        result: &str,
+        exit: u8,
+        fields: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> u8 {
         let mut object = Map::new();
         object.insert("schema".into(), "gm.result/1".into());
-        object.insert("result".into(), "ok".into());
+        object.insert("result".into(), result.into());
         object.insert("exit".into(), exit.into());
         object.insert("verb".into(), verb.into());
         for (key, value) in fields {

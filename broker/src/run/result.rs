@@ -6,6 +6,7 @@ use gm_manifest::Code;
 
 use crate::ending::EndingKind;
 use crate::records::Recorder;
+use crate::supervise::Said;
 
 /// What one plugin of a run came to.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Fate {
     /// `None`: it was refused.
     pub(super) ending: Option<EndingKind>,
     pub(super) report: Option<String>,
+    /// What the command answered, if one was carried out.
+    pub(super) command: Option<Said>,
 }
 
 impl Fate {

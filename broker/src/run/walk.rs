@@ -8,7 +8,7 @@ use gm_protocol::link::Budget;
 
 use super::launcher_failed;
 use super::result::Fate;
-use crate::args::broker::RunArgs;
+use crate::args::broker::RunOptions;
 use crate::config::Config;
 use crate::control::Control;
 use crate::ending::EndingKind;
@@ -37,7 +37,8 @@ pub(super) struct Hosting<'a> {
     pub(super) signals: &'a Signals,
     pub(super) home: &'a Home,
     pub(super) config: &'a Config,
-    pub(super) args: &'a RunArgs,
+    pub(super) options: &'a RunOptions,
+    pub(super) is_command: bool,
     pub(super) graph: &'a Graph,
     pub(super) preparer: &'a Preparer<'a>,
     pub(super) recorder: &'a Recorder<'a>,
@@ -113,6 +114,7 @@ impl<'a> Hosting<'a> {
             index: plugin.index,
             walls: &plugin.walls,
             graph: self.graph,
+            storage: plugin.storage.as_ref(),
             hub: self.hub,
             recorder: self.recorder,
             values: values.unwrap_or_else(|_| BTreeMap::new()),
@@ -181,6 +183,7 @@ impl<'a> Hosting<'a> {
                 bytes: limits.bytes.get(),
             },
             reply_bytes: usize::try_from(limits.reply.get()).unwrap_or(usize::MAX),
+            is_command: self.is_command,
         };
         let mut fate = Fate {
             id: plugin.source.id.clone(),
@@ -213,7 +216,7 @@ impl<'a> Hosting<'a> {
         if fate.ending.is_some_and(EndingKind::may_restart) && is_loop(&bad) {
             self.quarantine(plugin, bad.len());
         }
-        if self.args.options.fail_fast && fate.ending != Some(EndingKind::Finished) {
+        if self.options.fail_fast && fate.ending != Some(EndingKind::Finished) {
             hub.interrupt();
         }
         fate
@@ -225,7 +228,9 @@ impl<'a> Hosting<'a> {
         let may = lived.ending.may_restart()
             && !lived.was_over
             && attempt < rules.max
-            && !self.args.options.fail_fast
+            && !self.options.fail_fast
+            // Its one event would not be given to it again.
+            && !self.is_command
             && !self.hub.is_interrupted()
             && !self.session.launcher().is_dead();
         let grown = u64::from(BACKOFF_GROWS).saturating_pow(attempt);
@@ -295,4 +300,5 @@ fn keep(fate: &mut Fate, outcome: Outcome) {
     fate.exits.push(u8::from(outcome.had_errors));
     fate.ending = Some(outcome.ending.kind);
     fate.report = outcome.report.or(fate.report.take());
+    fate.command = outcome.command.or(fate.command.take());
 }

@@ -127,7 +127,7 @@ impl Plan {
             .map(|rule| json!([rule.path.to_string(), rule.rights]))
             .collect();
         let limits = self.limits();
-        let enforced = json!({
+        let mut enforced = json!({
             "engine": engine_id(self.walls.engine),
             "arch": self.arch().name(),
             "layers": layers,
@@ -145,6 +145,9 @@ impl Plan {
             "host_calls": calls,
             "config": config,
         });
+        if let (Value::Object(enforced), Some(storage)) = (&mut enforced, &self.effective.storage) {
+            enforced.insert("storage".into(), json!(storage.value.get()));
+        }
         let digest = Sha256::digest(enforced.to_string().as_bytes());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -308,7 +311,11 @@ impl Plan {
 
     fn limit_lines(&self) -> Vec<Line> {
         let Effective {
-            memory, time, cpu, ..
+            memory,
+            time,
+            cpu,
+            storage,
+            ..
         } = &self.effective;
         let limit = |name: &str, value: u64, unit: &str, by: &[&str], because: &[Because]| {
             let fields = json!({"name": name, "value": value, "unit": unit, "by": by});
@@ -317,7 +324,11 @@ impl Plan {
         };
         let one = [Because::always("a plugin is one process with one thread")];
         let files = [Because::always("the link and room for the loader")];
-        vec![
+        let storage = storage.as_ref().map(|storage| {
+            let (bytes, because) = (storage.value.get(), &storage.because);
+            limit("storage", bytes, "bytes", &["broker"], because)
+        });
+        let always = vec![
             limit(
                 "memory",
                 memory.value.get(),
@@ -341,7 +352,8 @@ impl Plan {
                 &one,
             ),
             limit("descriptors", 64, "descriptors", &["rlimit"], &files),
-        ]
+        ];
+        always.into_iter().chain(storage).collect()
     }
 
     fn fds(&self) -> Vec<Line> {

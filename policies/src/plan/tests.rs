@@ -202,3 +202,24 @@ fn paths_that_are_not_there_close_their_calls_again() {
     // The module may still import the calls: they are answered, not refused.
     assert!(after.imports().has(HostOp::FileRead));
 }
+
+#[test]
+fn storage_gives_its_four_calls_and_its_quota_with_the_line_that_asks() {
+    let with = plan("storage = \"2mb\"");
+    let calls: Vec<_> = lines(&with, "host_call")
+        .into_iter()
+        .filter(|line| line["name"].as_str().unwrap().starts_with("storage_"))
+        .collect();
+    assert_eq!(calls.len(), 4);
+    for call in calls {
+        assert_eq!(call["because"][0]["key"], "permissions.storage");
+        assert_eq!(call["because"][0]["line"], 12);
+    }
+    let limits = lines(&with, "limit");
+    let quota = limits.iter().find(|limit| limit["name"] == "storage");
+    assert_eq!(quota.unwrap()["value"], 2 << 20);
+    assert_eq!(with.storage_bytes(), 2 << 20);
+    let without = plan("");
+    assert!(!without.host_ops().has(HostOp::StorageGet));
+    assert_eq!(without.storage_bytes(), 0);
+}

@@ -34,6 +34,7 @@ struct Asked {
     cpu: u64,
     read: Vec<&'static str>,
     write: Vec<&'static str>,
+    storage_kb: Option<u64>,
     refused: Vec<&'static str>,
 }
 
@@ -45,8 +46,12 @@ impl Asked {
         } else {
             ""
         };
+        let storage = self
+            .storage_kb
+            .map(|size| format!("storage = \"{size}kb\"\n"))
+            .unwrap_or_default();
         manifest(&format!(
-            "host_api = {host_api}\n{config}memory_limit = \"{}mb\"\ntime_limit = \"{}ms\"\ncpu_limit = \"{}%\"\nfilesystem = {{ read = {}, write = {} }}\n{}",
+            "host_api = {host_api}\n{config}{storage}memory_limit = \"{}mb\"\ntime_limit = \"{}ms\"\ncpu_limit = \"{}%\"\nfilesystem = {{ read = {}, write = {} }}\n{}",
             self.memory_mb,
             self.time_ms,
             self.cpu,
@@ -58,10 +63,7 @@ impl Asked {
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
-    let never = vec![
-        "network = { hosts = [\"a.example.com:443\"] }",
-        "storage = \"1mb\"",
-    ];
+    let never = vec!["network = { hosts = [\"a.example.com:443\"] }"];
     (
         prop::sample::subsequence(HostPermission::ALL.to_vec(), 0..=7),
         16u64..2_000,
@@ -69,16 +71,18 @@ fn asked() -> impl Strategy<Value = Asked> {
         5u64..=100,
         prop::sample::subsequence(vec!["$REPO/docs", "$REPO/a", "$DATA"], 0..=3),
         prop::sample::subsequence(vec!["$DATA"], 0..=1),
-        prop::sample::subsequence(never, 0..=2),
+        prop::option::of(1u64..100_000),
+        prop::sample::subsequence(never, 0..=1),
     )
         .prop_map(
-            |(host_api, memory_mb, time_ms, cpu, read, write, refused)| Asked {
+            |(host_api, memory_mb, time_ms, cpu, read, write, storage_kb, refused)| Asked {
                 host_api,
                 memory_mb,
                 time_ms,
                 cpu,
                 read,
                 write,
+                storage_kb,
                 refused,
             },
         )
@@ -192,6 +196,23 @@ proptest! {
         prop_assert!(authority(&less).host_calls.is_subset(&authority(&more).host_calls));
         let same = asked.read.contains(&paths[which]) || (which == 2 && !asked.write.is_empty());
         prop_assert_eq!(less.landlock(7).len() == more.landlock(7).len(), same);
+    }
+
+    #[test]
+    fn asking_for_storage_gives_its_calls_and_no_system_call(asked in asked(), more in 1u64..1000) {
+        let mut without = asked.clone();
+        without.storage_kb = None;
+        let mut with = asked;
+        with.storage_kb = Some(more);
+        let (less, more) = (plan(&without.manifest()), plan(&with.manifest()));
+        prop_assert_ne!(less.profile_digest(), more.profile_digest());
+        let (mut less, mut more) = (authority(&less), authority(&more));
+        prop_assert!(within(&less, &more));
+        prop_assert_eq!(more.limits.remove("storage"), with.storage_kb.map(|size| size * 1024));
+        for call in ["storage_get", "storage_list", "storage_set", "storage_delete"] {
+            prop_assert!(more.host_calls.remove(call) && !less.host_calls.remove(call));
+        }
+        prop_assert_eq!(less, more);
     }
 
     #[test]

@@ -183,6 +183,8 @@ plain! {
         OnNodeUpdated = "on_node_updated",
         /// Another plugin queried the graph.
         OnGraphQuery = "on_graph_query",
+        /// Somebody typed one of the manifest's commands.
+        Command = "gm_command",
         /// Once, after the last event.
         Shutdown = "shutdown",
     }
@@ -217,15 +219,25 @@ plain! {
         FileList = "file_list",
         /// Writes a file of `$DATA`; as with [`Self::FileRead`].
         FileWrite = "file_write",
+        /// A value of the plugin's own storage.
+        StorageGet = "storage_get",
+        /// The keys of its storage that begin with a prefix.
+        StorageList = "storage_list",
+        /// Puts a value into its storage.
+        StorageSet = "storage_set",
+        /// Takes a value out of it.
+        StorageDelete = "storage_delete",
     }
 }
 
 /// What a call about files needs in the manifest; no permission of `host_api`.
 pub const FILESYSTEM: &str = "filesystem";
+/// What a call about storage needs in the manifest; no permission of `host_api`.
+pub const STORAGE: &str = "storage";
 
 impl HostOp {
-    /// The manifest's `host_api` permission without which a module that
-    /// imports this call is refused.
+    /// The manifest's `host_api` permission, or key of `[permissions]`, without
+    /// which a module that imports this call is refused.
     #[must_use]
     pub const fn permission(self) -> &'static str {
         match self {
@@ -237,6 +249,9 @@ impl HostOp {
             Self::EdgePut => "edges:write",
             Self::EventEmit => "events:emit",
             Self::FileRead | Self::FileList | Self::FileWrite => FILESYSTEM,
+            Self::StorageGet | Self::StorageList | Self::StorageSet | Self::StorageDelete => {
+                STORAGE
+            }
         }
     }
 
@@ -244,6 +259,15 @@ impl HostOp {
     #[must_use]
     pub const fn is_file(self) -> bool {
         matches!(self, Self::FileRead | Self::FileList | Self::FileWrite)
+    }
+
+    /// Whether it is about the plugin's own storage.
+    #[must_use]
+    pub const fn is_storage(self) -> bool {
+        matches!(
+            self,
+            Self::StorageGet | Self::StorageList | Self::StorageSet | Self::StorageDelete
+        )
     }
 }
 
@@ -391,7 +415,8 @@ pub struct PluginSetup {
     pub entrypoint: String,
     /// Host calls that the grant gives.
     pub host_ops: HostOps,
-    /// Hooks of the manifest; `init` and `shutdown` are called if exported.
+    /// Hooks of the manifest, and [`Hook::Command`] if it names commands; `init`
+    /// and `shutdown` are called if exported.
     pub hooks: Vec<Hook>,
     /// Most bytes of a reply, a host call's argument or its result.
     pub body_bytes: u32,
@@ -410,7 +435,8 @@ pub struct CompileSetup {
     /// Host calls that the grant gives: the only imports that are accepted,
     /// besides those which need no permission.
     pub host_ops: HostOps,
-    /// Hooks that the manifest lists; each must be exported.
+    /// Hooks that the manifest lists, and [`Hook::Command`] if it names commands;
+    /// each must be exported.
     pub hooks: Vec<Hook>,
     /// Most bytes of the artifact.
     pub output_bytes: u64,

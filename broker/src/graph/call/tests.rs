@@ -280,3 +280,26 @@ fn a_graph_opened_to_be_read_is_never_written() {
     assert_eq!(call.node_put(&node("b")), Ok(1));
     assert_eq!(call.commit(), Err(HostError::Io));
 }
+
+#[test]
+fn a_put_of_which_others_would_hear_too_much_is_refused_whole() {
+    let graph = Graph::in_memory().unwrap();
+    let mut call = graph.begin("me", LIMIT);
+    let three = format!("[{},{},{}]", node("a"), node("b"), node("c"));
+    assert_eq!(call.put_nodes(&three, 2), Err(HostError::Limit));
+    assert_eq!(call.node_get("a"), Err(HostError::NotFound));
+    // Nothing is claimed by what was refused.
+    assert_eq!(graph.begin("other", LIMIT).node_put(&node("a")), Ok(1));
+    let put = |created, told| Ok(Put { created, told });
+    assert_eq!(call.put_nodes(&three, 3), put(3, 3));
+    assert_eq!(call.put_nodes(&three, 0), put(0, 0), "nothing changes");
+    call.commit().unwrap();
+    let mut call = graph.begin("me", LIMIT);
+    assert_eq!(call.put_nodes(&three, 0), put(0, 0), "nothing changes");
+    let changed = r#"{"id":"a","kind":"other"}"#;
+    assert_eq!(call.put_nodes(changed, 0), Err(HostError::Limit));
+    assert_eq!(call.put_nodes(changed, 1), put(0, 1));
+    let edge = |weight| format!(r#"{{"src":"a","dst":"b","kind":"k","weight":{weight}}}"#);
+    assert_eq!(call.put_edges(&edge(1), 1), put(1, 1));
+    assert_eq!(call.put_edges(&edge(2), 0), put(0, 0), "it is there");
+}

@@ -1,6 +1,9 @@
 use super::super::Graph;
 use super::*;
+use crate::database::number;
+use rusqlite::Connection;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 fn refusal(path: &Path) -> Option<String> {
     let refusal = Graph::open(path).err()?;

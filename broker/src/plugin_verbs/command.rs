@@ -1,0 +1,29 @@
+//! `gm plugin run`: carries out one of a plugin's own commands, behind the same
+//! walls as in a run.
+
+use gm_manifest::{Code, Refusal};
+
+use crate::args::Invocation;
+use crate::args::gm::CommandArgs;
+use crate::output::Output;
+use crate::run::{self, Asked};
+
+pub(super) fn run(
+    args: &CommandArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<u8, Refusal> {
+    let id = super::typed_id(&args.id)?;
+    let (home, config) = invocation.open_home()?;
+    if invocation.safe_mode {
+        let refusal = Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin");
+        return Err(refusal.plugin(id.as_str()).rule("--safe-mode"));
+    }
+    let asked = Asked {
+        id: &id,
+        name: &args.command,
+        args: &args.args,
+        options: args.options(),
+    };
+    run::command(&home, &config, &asked, output)
+}
