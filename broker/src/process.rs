@@ -165,6 +165,13 @@ impl<'a> Process<'a> {
         sent.map_err(|error| self.cause(error))
     }
 
+    /// Waits until it may send so much more: an honest one that is too fast is
+    /// slowed down, not ended.
+    pub fn pace(&mut self, next: Budget, wait: Wait<'_>) -> Result<(), Cause> {
+        let paced = self.link.pace(next, wait);
+        paced.map_err(|error| self.cause(error))
+    }
+
     /// Receives the next message; its last words end it.
     pub fn recv(&mut self, wait: Wait<'_>) -> Result<FromRunner, Cause> {
         match self.link.recv(wait) {

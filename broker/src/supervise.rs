@@ -30,6 +30,8 @@ use crate::storage::Storage;
 
 /// From `Go` to `Loaded`.
 const LOAD_TIME: Duration = Duration::from_secs(10);
+/// Longer than the second after which a budget is fresh.
+const PACE_TIME: Duration = Duration::from_secs(2);
 /// The most that `shutdown` may take, also where `time_limit` is longer.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 
@@ -357,6 +359,8 @@ impl<'a> Life<'a, '_> {
         seq: Option<u64>,
     ) -> Result<Said, Cause> {
         (self.tally.at_hook, self.tally.at_seq) = (Some(event.hook.as_str()), seq);
+        // Before its time begins: how fast calls follow each other is not its doing.
+        process.pace(self.most_of_a_call(), process.until(PACE_TIME))?;
         self.step = Instant::now();
         let wait = process.until(time);
         let mut open = self.api.open(event, seq);
@@ -457,6 +461,7 @@ impl<'a> Life<'a, '_> {
             return Err(Cause::Link("arguments shorter than they say".into()));
         };
         let (status, result) = self.api.answer(open, op, level, a, b)?;
+        process.pace(self.most_of_a_call(), wait)?;
         let (bytes, more) = head(&result);
         process.send(
             &ToRunner::HostDone {
@@ -468,6 +473,11 @@ impl<'a> Life<'a, '_> {
             &result,
             wait,
         )
+    }
+
+    /// The most that a host call or an answer may be.
+    fn most_of_a_call(&self) -> Budget {
+        Budget::of_document(self.shared.reply_bytes.saturating_mul(2))
     }
 
     fn record_started(&self, process: &Process<'a>, looked: &Looked) {

@@ -108,9 +108,10 @@ fn answer(reply: Option<Reply>) -> Result<(), Error> {
 /// Names a plugin's hooks and makes the module's exports. Once in a plugin.
 ///
 /// `init`, `on_commit_analyzed`, `on_edge_created`, `on_node_updated`,
-/// `on_node_accessed`, `on_graph_query`, `shutdown`: any of them, each with a
-/// function `fn(Payload) -> Result<Option<Reply>, Error>`. The manifest's
-/// `hooks` lists the same `on_*` names.
+/// `on_node_accessed`, `on_graph_query`, `command`, `shutdown`: any of them, each
+/// with a function `fn(Payload) -> Result<Option<Reply>, Error>`. The manifest's
+/// `hooks` lists the same `on_*` names. `command` gets every command that the
+/// manifest names; it is required if there is one.
 ///
 /// ```
 /// use gm_plugin::{Commit, Error, Reply};
@@ -138,6 +139,20 @@ fn answer(reply: Option<Reply>) -> Result<(), Error> {
 ///     }
 /// }
 /// gm_plugin::hooks! { state: Count, on_commit_analyzed: Count::add, shutdown: Count::tell }
+/// # fn main() {}
+/// ```
+///
+/// One function carries out all commands:
+///
+/// ```
+/// use gm_plugin::{Command, Error, Reply};
+/// fn obey(command: Command) -> Result<Option<Reply>, Error> {
+///     match command.name.as_str() {
+///         "greet" => Ok(Some(Reply::status(0).with("text", command.args.join(" ")))),
+///         other => Err(format!("no command {other}").into()),
+///     }
+/// }
+/// gm_plugin::hooks! { command: obey }
 /// # fn main() {}
 /// ```
 ///
@@ -212,6 +227,9 @@ macro_rules! __hook {
     };
     (on_graph_query, $function:expr) => {
         $crate::__export!(on_graph_query, GraphQuery, $function);
+    };
+    (command, $function:expr) => {
+        $crate::__export!(gm_command, Command, $function);
     };
     (shutdown, $function:expr) => {
         $crate::__export!(shutdown, Shutdown, $function);

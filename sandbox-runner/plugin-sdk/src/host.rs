@@ -167,6 +167,45 @@ pub fn file_write(path: &str, offset: u64, bytes: &[u8], how: Write) -> Result<(
     checked(call, status.into()).map(|_| ())
 }
 
+/// `storage`. The value of a key in this plugin's own storage, if it is there.
+/// Storage is kept from run to run and seen by no other plugin.
+///
+/// # Errors
+/// What the host answers.
+pub fn storage_get(key: &str) -> Result<Option<Vec<u8>>, Error> {
+    found(bytes("storage_get", imports::storage_get(key.as_bytes())))
+}
+
+/// `storage`. The keys that begin with `prefix`, sorted by their bytes; all for an
+/// empty one.
+///
+/// # Errors
+/// [`Code::TooBig`] if the list is over the cap of a result.
+pub fn storage_list(prefix: &str) -> Result<Vec<String>, Error> {
+    let status = imports::storage_list(prefix.as_bytes());
+    document("storage_list", status)
+}
+
+/// `storage`. Sets a value, in place of that of the same key.
+///
+/// # Errors
+/// [`Code::Quota`] if keys and values are more bytes than the grant,
+/// [`Code::TooBig`] above 64 KiB, [`Code::Invalid`] for a key that is empty or
+/// above 256 bytes.
+pub fn storage_set(key: &str, value: &[u8]) -> Result<(), Error> {
+    let status = imports::storage_set(key.as_bytes(), value);
+    checked("storage_set", status.into()).map(|_| ())
+}
+
+/// `storage`. Deletes a key; whether it was there.
+///
+/// # Errors
+/// What the host answers.
+pub fn storage_delete(key: &str) -> Result<bool, Error> {
+    let status = imports::storage_delete(key.as_bytes());
+    Ok(checked("storage_delete", status.into())? > 0)
+}
+
 /// How [`file_write`] treats the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Write {
@@ -347,5 +386,12 @@ mod tests {
             event_emit("a", &Value::Null).map_err(code),
             Err(Some(Code::Internal))
         );
+        assert_eq!(storage_get("a").map_err(code), Err(Some(Code::Internal)));
+        assert_eq!(storage_list("").map_err(code), Err(Some(Code::Internal)));
+        assert_eq!(
+            storage_set("a", b"1").map_err(code),
+            Err(Some(Code::Internal))
+        );
+        assert_eq!(storage_delete("a").map_err(code), Err(Some(Code::Internal)));
     }
 }

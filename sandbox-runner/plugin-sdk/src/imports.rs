@@ -48,6 +48,15 @@ mod wasm {
                 len: usize,
                 flags: u32,
             ) -> i32;
+            pub(super) safe fn storage_get(key: *const u8, key_len: usize) -> i64;
+            pub(super) safe fn storage_list(prefix: *const u8, prefix_len: usize) -> i64;
+            pub(super) safe fn storage_set(
+                key: *const u8,
+                key_len: usize,
+                ptr: *const u8,
+                len: usize,
+            ) -> i32;
+            pub(super) safe fn storage_delete(key: *const u8, key_len: usize) -> i32;
             pub(super) safe fn log(level: u32, ptr: *const u8, len: usize) -> i32;
             pub(super) safe fn config_get(key: *const u8, key_len: usize) -> i64;
             pub(super) safe fn node_get(id: *const u8, id_len: usize) -> i64;
@@ -100,6 +109,22 @@ mod wasm {
             bytes.len(),
             flags,
         )
+    }
+
+    pub(crate) fn storage_get(key: &[u8]) -> i64 {
+        gm::storage_get(key.as_ptr(), key.len())
+    }
+
+    pub(crate) fn storage_list(prefix: &[u8]) -> i64 {
+        gm::storage_list(prefix.as_ptr(), prefix.len())
+    }
+
+    pub(crate) fn storage_set(key: &[u8], value: &[u8]) -> i32 {
+        gm::storage_set(key.as_ptr(), key.len(), value.as_ptr(), value.len())
+    }
+
+    pub(crate) fn storage_delete(key: &[u8]) -> i32 {
+        gm::storage_delete(key.as_ptr(), key.len())
     }
 
     pub(crate) fn log(level: u32, text: &[u8]) -> i32 {
@@ -176,6 +201,22 @@ mod elsewhere {
     }
 
     pub(crate) fn file_write(_path: &[u8], _offset: i64, _bytes: &[u8], _flags: u32) -> i32 {
+        INTERNAL
+    }
+
+    pub(crate) fn storage_get(_key: &[u8]) -> i64 {
+        INTERNAL.into()
+    }
+
+    pub(crate) fn storage_list(_prefix: &[u8]) -> i64 {
+        INTERNAL.into()
+    }
+
+    pub(crate) fn storage_set(_key: &[u8], _value: &[u8]) -> i32 {
+        INTERNAL
+    }
+
+    pub(crate) fn storage_delete(_key: &[u8]) -> i32 {
         INTERNAL
     }
 

@@ -27,8 +27,8 @@ mod reply;
 pub use error::{Code, Error};
 pub use graph::{Edge, EdgeOrder, EdgeQuery, Node, NodeQuery, Page};
 pub use payload::{
-    Asset, Commit, EdgeCreated, File, GraphQuery, Init, Limits, NodeAccessed, NodeUpdated, Plugin,
-    Repository, Shutdown, Signature,
+    Asset, Command, Commit, EdgeCreated, File, GraphQuery, Init, Limits, NodeAccessed, NodeUpdated,
+    Plugin, Repository, Shutdown, Signature,
 };
 pub use reply::Reply;
 pub use serde_json::{Value, json};

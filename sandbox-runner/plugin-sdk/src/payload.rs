@@ -224,6 +224,17 @@ pub struct GraphQuery {
     pub by: String,
 }
 
+/// For a command: somebody typed `gm plugin run ID NAME -- ARGS`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Command {
+    /// One of the commands that the manifest names.
+    pub name: String,
+    /// What stood behind the dashes.
+    pub args: Vec<String>,
+}
+
 /// For `shutdown`, the last call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -252,6 +263,7 @@ mod tests {
     const NODE_UPDATED: &str = r#"{"schema":"gm.node_updated/1","node":{"id":"file:a","kind":"file","data":{}},"old":null,"by":"com.x.y"}"#;
     const NODE_ACCESSED: &str = r#"{"schema":"gm.node_accessed/1","id":"file:a","by":"com.x.y"}"#;
     const GRAPH_QUERY: &str = r#"{"schema":"gm.graph_query/1","of":"edge","query":{"kind":"co-change"},"results":12,"by":"com.x.y"}"#;
+    const COMMAND: &str = r#"{"schema":"gm.command/1","name":"suggest","args":["src/a.rs"]}"#;
     const SHUTDOWN: &str = r#"{"schema":"gm.shutdown/1","reason":"end","events":5000}"#;
 
     fn read<T: serde::de::DeserializeOwned>(text: &str) -> T {
@@ -305,6 +317,13 @@ mod tests {
         let asked: GraphQuery = read(GRAPH_QUERY);
         assert_eq!(asked.query, json!({ "kind": "co-change" }));
         assert_eq!(asked.results, 12);
+    }
+
+    #[test]
+    fn command_is_read_whole() {
+        let command: Command = read(COMMAND);
+        assert_eq!(command.name, "suggest");
+        assert_eq!(command.args, ["src/a.rs"]);
     }
 
     #[test]

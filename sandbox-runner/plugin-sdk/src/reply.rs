@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use crate::Error;
 
 /// A hook's answer: one JSON object. The host records it; of `shutdown` it
-/// shows `report` to people and keeps `data`.
+/// shows `report` to people and keeps `data`, of a command it shows `text`, else
+/// `data`, and takes its `status`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reply(Map<String, Value>);
 
@@ -21,6 +22,14 @@ impl Reply {
     #[must_use]
     pub fn report(text: impl Into<String>) -> Self {
         Self::new().with("report", text.into())
+    }
+
+    /// The answer of a command: 0 if it did what it was asked for, else a number of
+    /// its own. Add what it has to say with [`with`](Self::with)`("text", …)` or
+    /// `with("data", …)`.
+    #[must_use]
+    pub fn status(status: i32) -> Self {
+        Self::new().with("status", status)
     }
 
     /// This reply with one more field; a second value for a key replaces the first.
@@ -60,6 +69,15 @@ mod tests {
         assert_eq!(
             serde_json::from_slice::<Value>(&reply.into_document()).unwrap(),
             json!({ "report": "two lines\nof text", "data": { "commits": 2 } })
+        );
+    }
+
+    #[test]
+    fn status_is_in_the_document_that_a_command_answers_with() {
+        let reply = Reply::status(1).with("text", "no such file");
+        assert_eq!(
+            serde_json::from_slice::<Value>(&reply.into_document()).unwrap(),
+            json!({ "status": 1, "text": "no such file" })
         );
     }
 

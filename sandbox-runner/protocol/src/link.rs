@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use crate::message::{FromRunner, ToRunner};
+use crate::message::{FromRunner, PART, ToRunner};
 use crate::wire;
 
 /// The most bytes of a frame, header included, in both directions.
@@ -58,6 +58,8 @@ pub enum LinkError {
     Io(#[from] Errno),
 }
 
+/// What a [`Budget`] is for.
+const SECOND: Duration = Duration::from_secs(1);
 /// For the reading of a packet that is there already.
 const ARRIVED: Duration = Duration::from_millis(20);
 
@@ -69,6 +71,19 @@ pub struct Budget {
     pub frames: u32,
     /// Bytes a second.
     pub bytes: u64,
+}
+
+impl Budget {
+    /// What it takes to send a document of at most so many bytes.
+    #[must_use]
+    pub fn of_document(bytes: usize) -> Self {
+        let frames = bytes / PART + 1;
+        let total = bytes.saturating_add(frames.saturating_mul(MAX_FRAME - PART));
+        Self {
+            frames: u32::try_from(frames).unwrap_or(u32::MAX),
+            bytes: u64::try_from(total).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// Until when to wait, and what else ends the wait.
@@ -162,17 +177,44 @@ impl Link {
         result
     }
 
+    /// Waits for the next second's budget if this one's has no room for `next`, up to
+    /// half of it: who sends only when it was answered is slowed down that way, never
+    /// over its budget. Who sends all the same is not waited for.
+    ///
+    /// # Errors
+    /// [`LinkError::TimedOut`], [`LinkError::Woken`], [`LinkError::Io`].
+    pub fn pace(&mut self, next: Budget, wait: Wait<'_>) -> Result<(), LinkError> {
+        let frames = next.frames.min(self.budget.frames / 2).max(1);
+        let bytes = next.bytes.min(self.budget.bytes / 2);
+        let over = self.window + SECOND;
+        while self.left.frames < frames || self.left.bytes < bytes {
+            if Instant::now() >= over {
+                self.window = Instant::now();
+                self.left = self.budget;
+                break;
+            }
+            let until = Wait {
+                deadline: over.min(wait.deadline),
+                ..wait
+            };
+            match self.ready(PollFlags::IN, until) {
+                // It didn't wait for its answer, or it is dead.
+                Ok(()) if self.has_arrived()? => break,
+                Ok(()) => {}
+                Err(LinkError::TimedOut) if Instant::now() < wait.deadline => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// What has arrived already, if anything has; does not wait.
     ///
     /// # Errors
     /// As [`Link::recv`].
     pub fn arrived(&mut self) -> Result<Option<FromRunner>, LinkError> {
-        let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
-        let now = Timespec::default();
-        match poll(&mut fds, Some(&now)) {
-            Ok(0) => return Ok(None),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(other) => return Err(other.into()),
+        if !self.has_arrived()? {
+            return Ok(None);
         }
         let wait = Wait {
             deadline: Instant::now() + ARRIVED,
@@ -281,7 +323,7 @@ impl Link {
     }
 
     fn charge(&mut self, len: usize) -> Result<(), LinkError> {
-        if self.window.elapsed() >= Duration::from_secs(1) {
+        if self.window.elapsed() >= SECOND {
             self.window = Instant::now();
             self.left = self.budget;
         }
@@ -298,6 +340,17 @@ impl Link {
             .ok_or(LinkError::OverBudget)?;
         self.left = Budget { frames, bytes };
         Ok(())
+    }
+
+    /// Whether something is there to read, be it the end.
+    fn has_arrived(&self) -> Result<bool, LinkError> {
+        let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(ready) => Ok(ready > 0),
+            // Who reads then waits for a moment at most.
+            Err(Errno::INTR) => Ok(true),
+            Err(other) => Err(other.into()),
+        }
     }
 
     fn ready(&self, events: PollFlags, wait: Wait<'_>) -> Result<(), LinkError> {

@@ -101,8 +101,8 @@ impl Import {
             Self::AssetRead => Shape::Read,
             Self::Op(op) => match op {
                 HostOp::Log => Shape::Log,
-                HostOp::EventEmit => Shape::Change2,
-                HostOp::NodePut | HostOp::EdgePut => Shape::Change,
+                HostOp::EventEmit | HostOp::StorageSet => Shape::Change2,
+                HostOp::NodePut | HostOp::EdgePut | HostOp::StorageDelete => Shape::Change,
                 HostOp::FileRead => Shape::Read,
                 HostOp::FileWrite => Shape::Write,
                 HostOp::ConfigGet
@@ -110,7 +110,9 @@ impl Import {
                 | HostOp::NodeQuery
                 | HostOp::EdgeGet
                 | HostOp::EdgeQuery
-                | HostOp::FileList => Shape::Query,
+                | HostOp::FileList
+                | HostOp::StorageGet
+                | HostOp::StorageList => Shape::Query,
             },
         }
     }

@@ -322,10 +322,13 @@ const fn yields(op: HostOp) -> bool {
         | HostOp::NodeGet
         | HostOp::NodeQuery
         | HostOp::EdgeGet
-        | HostOp::EdgeQuery => true,
+        | HostOp::EdgeQuery
+        | HostOp::StorageGet
+        | HostOp::StorageList => true,
         // What the host answers of files is only that it denies them.
         HostOp::FileRead | HostOp::FileList | HostOp::FileWrite => false,
         HostOp::Log | HostOp::NodePut | HostOp::EdgePut | HostOp::EventEmit => false,
+        HostOp::StorageSet | HostOp::StorageDelete => false,
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) enum Takes {
     Document,
     /// A topic and a value that is sent as JSON.
     TextDocument,
+    /// A key and bytes.
+    TextBytes,
     /// The name of a level and a text.
     LevelText,
     /// A name or path, an offset (0) and the most bytes (all).
@@ -77,6 +79,10 @@ const fn form(op: HostOp) -> (Takes, Gives) {
         HostOp::EventEmit => (Takes::TextDocument, Gives::Nothing),
         HostOp::FileRead => (Takes::Read, Gives::Bytes),
         HostOp::FileWrite => (Takes::Write, Gives::Count),
+        HostOp::StorageGet => (Takes::Text, Gives::Bytes),
+        HostOp::StorageList => (Takes::Text, Gives::Document),
+        HostOp::StorageSet => (Takes::TextBytes, Gives::Nothing),
+        HostOp::StorageDelete => (Takes::Text, Gives::Count),
     }
 }
 

@@ -144,6 +144,7 @@ fn read(
     match takes {
         Takes::Text => read.first = text(next())?,
         Takes::Document => read.first = document(next())?,
+        Takes::TextBytes => (read.first, read.second) = (text(next())?, text(next())?),
         Takes::TextDocument => (read.first, read.second) = (text(next())?, document(next())?),
         Takes::LevelText => {
             let level = text(next())?;

@@ -147,6 +147,58 @@ fn answers_to_calls_are_no_flood_but_what_comes_beside_them_is() {
     assert!(matches!(link.recv(soon()), Err(LinkError::OverBudget)));
 }
 
+/// A link that may send four frames a second, three of which are used up.
+fn nearly_spent() -> (Link, OwnedFd, Instant) {
+    let (broker, peer) = pair().unwrap();
+    let budget = Budget {
+        frames: 4,
+        bytes: 1 << 20,
+    };
+    let mut link = Link::new(broker, budget);
+    let begun = Instant::now();
+    for seq in 0..3 {
+        say(&peer, seq, &LOADED);
+        link.recv(soon()).unwrap();
+    }
+    (link, peer, begun)
+}
+
+fn within(time: Duration) -> Wait<'static> {
+    Wait {
+        deadline: Instant::now() + time,
+        wake: None,
+    }
+}
+
+#[test]
+fn who_waits_for_its_answer_is_slowed_down_and_never_over_its_budget() {
+    let (mut link, peer, begun) = nearly_spent();
+    let next = Budget::of_document(PART);
+    assert_eq!(next.frames, 2);
+    link.pace(next, within(SECOND * 2)).unwrap();
+    let waited = begun.elapsed();
+    assert!(waited >= SECOND, "waited {waited:?} only");
+    for seq in 3..7 {
+        say(&peer, seq, &LOADED);
+        link.recv(soon()).unwrap();
+    }
+    // Beyond its deadline nobody waits.
+    let late = link.pace(next, within(Duration::from_millis(20)));
+    assert!(matches!(late, Err(LinkError::TimedOut)));
+}
+
+#[test]
+fn who_sends_without_its_answer_is_not_waited_for() {
+    let (mut link, peer, begun) = nearly_spent();
+    for seq in 3..5 {
+        say(&peer, seq, &LOADED);
+        link.pace(Budget::of_document(PART), soon()).unwrap();
+    }
+    link.recv(soon()).unwrap();
+    assert!(matches!(link.recv(soon()), Err(LinkError::OverBudget)));
+    assert!(begun.elapsed() < SECOND);
+}
+
 #[test]
 fn a_final_frame_is_valid_in_any_state_and_ends_the_link() {
     let (mut link, peer) = ends();

@@ -1,7 +1,8 @@
 //! Checks commit messages and tells what breaks the usual rules.
 //!
 //! Each finding is an event `lint.finding`, each commit's findings are its
-//! reply, and the report counts them. Never judges the change itself, and never
+//! reply, and the report counts them; its command `check` tells an author before
+//! the commit. Never judges the change itself, and never
 //! stops a run: a finding is no error.
 
 mod rules;
@@ -10,7 +11,7 @@ mod settings;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use gm_plugin::{Code, Commit, Error, Init, Reply, Shutdown, Value, host, json};
+use gm_plugin::{Code, Command, Commit, Error, Init, Reply, Shutdown, Value, host, json};
 
 use rules::{Finding, check};
 use settings::Settings;
@@ -37,6 +38,7 @@ gm_plugin::hooks! {
     state: Linter,
     init: Linter::configure,
     on_commit_analyzed: Linter::look,
+    command: Linter::obey,
     shutdown: Linter::report,
 }
 
@@ -63,6 +65,24 @@ impl Linter {
         }
         let findings: Vec<Value> = findings.iter().map(Finding::to_json).collect();
         Ok(Some(Reply::new().with("findings", findings)))
+    }
+
+    /// `check`: the findings about a message that isn't committed yet, each
+    /// argument a paragraph as with `git commit -m`. Status 1 if there are any.
+    fn obey(&mut self, command: Command) -> Result<Option<Reply>, Error> {
+        if command.name != "check" {
+            return Err(format!("no command {}", command.name).into());
+        }
+        let findings = check(&command.args.join("\n\n"), &self.settings);
+        let lines: Vec<String> = findings.iter().map(Finding::to_line).collect();
+        let text = match lines.is_empty() {
+            true => "no findings".to_owned(),
+            false => lines.join("\n"),
+        };
+        let findings: Vec<Value> = findings.iter().map(Finding::to_json).collect();
+        let reply = Reply::status(i32::from(!findings.is_empty()));
+        let data = json!({ "findings": findings });
+        Ok(Some(reply.with("text", text).with("data", data)))
     }
 
     fn remember(&mut self, commit: &Commit, findings: &[Finding]) {
@@ -196,6 +216,23 @@ mod tests {
         );
         assert!(!text.contains("WIP number 0."), "{text}");
         assert!(text.find("number 10.") < text.find("number 9."), "{text}");
+    }
+
+    #[test]
+    fn message_is_checked_before_it_is_committed() {
+        let obey = |name: &str, args: &[&str]| {
+            let mut command = Command::default();
+            name.clone_into(&mut command.name);
+            command.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+            Linter::default().obey(command)
+        };
+        let good = obey("check", &["Add a test", "It was missing."]).unwrap();
+        let said = Reply::status(0).with("text", "no findings");
+        let none = json!({ "findings": [] });
+        assert_eq!(good, Some(said.with("data", none)));
+        let bad = obey("check", &["WIP."]).unwrap().unwrap();
+        assert_ne!(bad, Reply::status(0));
+        assert!(obey("lint", &[]).is_err());
     }
 
     #[test]

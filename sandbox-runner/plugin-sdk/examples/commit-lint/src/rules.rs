@@ -65,6 +65,10 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    pub(crate) fn to_line(&self) -> String {
+        format!("line {}: {} ({})", self.line, self.text, self.rule)
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         json!({ "rule": self.rule, "line": self.line, "text": self.text })
     }
