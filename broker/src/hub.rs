@@ -291,9 +291,10 @@ impl Hub {
     /// What plugin `index`, which is in no call, does now, if it need not wait.
     fn due(&self, index: usize) -> Option<Next> {
         let mut state = self.lock();
-        if let Some(queue) = state.queues.get_mut(index) {
-            queue.busy = false;
-        }
+        let was_busy = match state.queues.get_mut(index) {
+            Some(queue) => std::mem::replace(&mut queue.busy, false),
+            None => false,
+        };
         let (interrupted, quiet) = (state.interrupted, state.is_quiet());
         let queue = state.queues.get_mut(index)?;
         if let Some(ending) = queue.stop {
@@ -314,6 +315,10 @@ impl Hub {
             return Some(Next::Event(event));
         }
         let last = quiet && state.may_shut_down(index);
+        if quiet && was_busy && !last {
+            // All that the others waited for was that this one is in no call.
+            self.tell_all();
+        }
         last.then_some(Next::Shutdown { interrupted: false })
     }
 
@@ -540,6 +545,28 @@ mod tests {
             for listener in listeners {
                 assert_eq!(listener.join().unwrap(), 0);
             }
+        });
+    }
+
+    #[test]
+    fn who_is_the_last_in_a_call_lets_the_others_be_shut_down_before_it() {
+        let hooks = vec![vec![Hook::OnNodeUpdated], vec![Hook::OnCommitAnalyzed]];
+        let hub = Hub::new(hooks, 10).unwrap();
+        hub.push_derived(1, vec![event(Hook::OnNodeUpdated, 1)]);
+        hub.source_done();
+        assert_eq!(seq_of(hub.next(0, None)), 1);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let next = hub.next(1, None);
+                hub.leave(1);
+                next
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!other.is_finished());
+            let next = hub.next(0, None);
+            assert!(matches!(next, Next::Shutdown { interrupted: false }));
+            let before = other.join().unwrap();
+            assert!(matches!(before, Next::Shutdown { interrupted: false }));
         });
     }
 

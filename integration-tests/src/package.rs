@@ -18,6 +18,7 @@ pub struct Package {
     hooks: Vec<String>,
     api: String,
     files: Vec<String>,
+    commands: Vec<String>,
     permissions: Vec<(String, String)>,
 }
 
@@ -28,9 +29,21 @@ impl Package {
     /// If there is no such module, or it isn't WebAssembly text.
     #[must_use]
     pub fn of(name: &str) -> Self {
+        Self::with_code(
+            &format!("com.test.{name}"),
+            &Self::assemble(&Self::source(name)),
+        )
+    }
+
+    /// The text of the module `plugins/<name>.wat`.
+    ///
+    /// # Panics
+    /// If there is no such module.
+    #[must_use]
+    pub fn source(name: &str) -> String {
         let source = project().join(format!("integration-tests/plugins/{name}.wat"));
-        let module = wat::parse_file(&source).unwrap_or_else(|error| panic!("{error}"));
-        Self::with_code(&format!("com.test.{name}"), &module)
+        std::fs::read_to_string(&source)
+            .unwrap_or_else(|error| panic!("{}: {error}", source.display()))
     }
 
     /// A package with this id and these bytes as `plugin.wasm`.
@@ -51,6 +64,7 @@ impl Package {
             hooks: vec!["on_commit_analyzed".to_owned()],
             api: "2.0".to_owned(),
             files: Vec::new(),
+            commands: Vec::new(),
             permissions: Vec::new(),
         };
         std::fs::write(package.file("plugin.wasm"), code).unwrap();
@@ -153,6 +167,13 @@ impl Package {
         self.write()
     }
 
+    /// One more command.
+    #[must_use]
+    pub fn command(mut self, name: &str) -> Self {
+        self.commands.push(name.to_owned());
+        self.write()
+    }
+
     /// A line of `[permissions]`: `key = value`, the value as TOML.
     #[must_use]
     pub fn permission(mut self, key: &str, value: &str) -> Self {
@@ -237,6 +258,9 @@ impl Package {
         );
         for (key, value) in &self.permissions {
             let _ = writeln!(text, "{key} = {value}");
+        }
+        for name in &self.commands {
+            let _ = writeln!(text, "[[plugin.command]]\nname = {name:?}");
         }
         std::fs::write(self.file("plugin.manifest.toml"), text).unwrap();
         self

@@ -135,13 +135,12 @@ fn check_name(manifest: &Manifest, name: &str) -> Result<(), Refusal> {
     if names.contains(&name) {
         return Ok(());
     }
-    let id = manifest.id();
-    let rule = match names.is_empty() {
-        true => "its manifest names no command".to_owned(),
-        false => format!("its commands are {}", names.join(", ")),
+    let known = match names.is_empty() {
+        true => "its manifest names none".to_owned(),
+        false => format!("it has {}", names.join(", ")),
     };
-    let detail = format!("{id} has no command {name:?}: {rule}");
-    Err(Refusal::new(Code::UsageArguments, detail).rule(rule))
+    let detail = format!("{} has no command {name:?}; {known}", manifest.id());
+    Err(Refusal::new(Code::UsageArguments, detail))
 }
 
 impl Answer {
@@ -276,6 +275,6 @@ mod tests {
         assert_eq!(refusal.code, Code::UsageArguments);
         assert!(refusal.detail.ends_with("suggest, list"), "{refusal}");
         let refusal = check_name(&manifest(""), "list").unwrap_err();
-        assert!(refusal.detail.ends_with("names no command"), "{refusal}");
+        assert!(refusal.detail.ends_with("names none"), "{refusal}");
     }
 }

@@ -6,9 +6,13 @@ mod author;
 #[cfg(test)]
 mod codes;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod derived;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
@@ -45,6 +49,8 @@ mod run;
 mod scripts;
 #[cfg(test)]
 mod source;
+#[cfg(test)]
+mod storage;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

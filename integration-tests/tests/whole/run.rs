@@ -351,3 +351,34 @@ fn people_get_reports_on_stdout_and_the_rest_on_stderr() {
     );
     assert!(!run.stdout.contains('{'), "{run:#?}");
 }
+
+#[test]
+fn a_plugin_that_asks_as_fast_as_it_is_answered_is_slowed_down_and_not_ended() {
+    let home = Home::new();
+    let chatty = |name: &str, time: &str| {
+        Package::of("chatty")
+            .id(&format!("com.test.{name}"))
+            .permission("host_api", "[\"nodes:read\"]")
+            .permission("time_limit", time)
+    };
+    let (patient, hasty) = (chatty("patient", "\"30s\""), chatty("hasty", "\"900ms\""));
+    home.load(&patient);
+    home.load(&hasty);
+    let run = |frames: u32, id: &str| {
+        home.configure(&format!("[limits]\nframes = {frames}\n"));
+        let begun = std::time::Instant::now();
+        (home.run_events(&event("{}"), &[id]), begun.elapsed())
+    };
+
+    let (usual, _) = run(20_000, hasty.plugin());
+    let (slow, took) = run(1000, patient.plugin());
+    let (over, _) = run(1000, hasty.plugin());
+
+    usual.expect_exit(0);
+    slow.expect_exit(0);
+    let reply = slow.replies(patient.plugin(), "on_commit_analyzed");
+    assert_eq!(number(reply[0], "host_calls"), 2500);
+    assert!(took.as_secs() >= 2, "2,500 calls took {took:?} only");
+    // Its time goes on meanwhile.
+    over.expect_ending(hasty.plugin(), "timed_out");
+}

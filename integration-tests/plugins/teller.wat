@@ -1,0 +1,42 @@
+;; Does one thing to the graph for each letter of an event {"o":"…"}: n puts a
+;; node, e an edge, g gets that node, q asks for nodes, x for edges. At its end it
+;; puts another node. An answer that is an error is the hook's status.
+;; Needs all permissions for nodes and edges.
+(module
+  (import "gm" "node_put" (func $node_put (param i32 i32) (result i32)))
+  (import "gm" "edge_put" (func $edge_put (param i32 i32) (result i32)))
+  (import "gm" "node_get" (func $node_get (param i32 i32) (result i64)))
+  (import "gm" "node_query" (func $node_query (param i32 i32) (result i64)))
+  (import "gm" "edge_query" (func $edge_query (param i32 i32) (result i64)))
+  (memory (export "memory") 4)
+  (data (i32.const 16) "{\"id\":\"test:told\",\"kind\":\"test\"}")
+  (data (i32.const 64) "{\"src\":\"test:told\",\"dst\":\"test:other\",\"kind\":\"test\"}")
+  (data (i32.const 160) "test:told")
+  (data (i32.const 192) "{\"kind\":\"test\"}")
+  (data (i32.const 256) "{\"id\":\"test:last\",\"kind\":\"test\"}")
+  (func (export "gm_alloc") (param i32) (result i32) (i32.const 4096))
+  (func $do (param $what i32) (result i32)
+    (if (i32.eq (local.get $what) (i32.const 0x6e))
+      (then (return (call $node_put (i32.const 16) (i32.const 32)))))
+    (if (i32.eq (local.get $what) (i32.const 0x65))
+      (then (return (call $edge_put (i32.const 64) (i32.const 52)))))
+    (if (i32.eq (local.get $what) (i32.const 0x67))
+      (then (return (i32.wrap_i64 (call $node_get (i32.const 160) (i32.const 9))))))
+    (if (i32.eq (local.get $what) (i32.const 0x71))
+      (then (return (i32.wrap_i64 (call $node_query (i32.const 192) (i32.const 15))))))
+    (if (i32.eq (local.get $what) (i32.const 0x78))
+      (then (return (i32.wrap_i64 (call $edge_query (i32.const 192) (i32.const 15))))))
+    (i32.const 0))
+  (func (export "on_commit_analyzed") (param $ptr i32) (param $len i32) (result i32)
+    (local $at i32) (local $status i32)
+    (local.set $at (i32.add (local.get $ptr) (i32.const 6)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x22)))
+        (local.set $status (call $do (i32.load8_u (local.get $at))))
+        (if (i32.lt_s (local.get $status) (i32.const 0)) (then (return (local.get $status))))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br $next)))
+    (i32.const 0))
+  (func (export "shutdown") (param i32 i32) (result i32)
+    (i32.lt_s (call $node_put (i32.const 256) (i32.const 32)) (i32.const 0))))
