@@ -68,6 +68,7 @@ fn asking(host: &Host, echo: &Path, pinned: bool) -> Value {
         index: hosted.index,
         walls: &hosted.walls,
         graph: &desk.graph,
+        storage: None,
         hub: &desk.hub,
         recorder: &recorder,
         values: host.config().values_of(&PluginId::parse(ASKS).unwrap()),

@@ -142,3 +142,28 @@ fn text_is_never_bytecode() {
         assert!(right, "{code:?}: {why}");
     }
 }
+
+#[test]
+fn storage_takes_and_gives_strings_of_any_bytes() {
+    let mut plugin = hook(
+        "gm.storage_set('key', '\\xff\\0')
+         local value = gm.storage_get('kept')
+         return {value = value, was = gm.storage_delete('key')}",
+    );
+    let called = plugin.call(b"{}");
+    let asked: Vec<_> = called
+        .asked
+        .iter()
+        .map(|(op, _, bytes)| (*op, &bytes[..]))
+        .collect();
+    let expected = [
+        (HostOp::StorageSet, &b"key\xff\0"[..]),
+        (HostOp::StorageGet, b"kept"),
+        (HostOp::StorageDelete, b"key"),
+    ];
+    assert_eq!(asked, expected);
+    // The played host answers with what it was asked, and with its length.
+    assert_eq!(called.document.unwrap(), br#"{"value":"kept","was":3}"#);
+    let wrong = "local ok, e = pcall(gm.storage_set, 'key', {}) return {code = e.code}";
+    assert_eq!(reply(wrong), r#"{"code":"invalid"}"#);
+}

@@ -199,3 +199,39 @@ fn an_import_that_the_grant_lost_after_compiling_is_not_loaded() {
     .ending();
     assert_eq!(seen, (None, Some(104), None));
 }
+
+#[test]
+fn calls_of_storage_carry_key_and_value_and_what_is_got_is_a_result() {
+    let imports = r#"(import "gm" "storage_set" (func $set (param i32 i32 i32 i32) (result i32)))
+        (import "gm" "storage_get" (func $get (param i32 i32) (result i64)))
+        (import "gm" "storage_list" (func $list (param i32 i32) (result i64)))
+        (import "gm" "storage_delete" (func $delete (param i32 i32) (result i32)))
+        (import "gm" "result" (func $result (param i32 i32) (result i32)))"#;
+    let body = "(drop (call $set (i32.const 64) (i32.const 5) (i32.const 16) (i32.const 14)))
+        (drop (call $get (i32.const 64) (i32.const 9)))
+        (drop (call $delete (i32.const 64) (i32.const 5)))
+        (call $result (i32.const 512) (i32.const 100))
+        (drop (call $list (i32.const 64) (i32.const 0)))";
+    let called = Plugin::start(&hook(imports, body)).loaded().call(b"{}");
+    assert_eq!(
+        called.asked,
+        [
+            (HostOp::StorageSet, 0, b"words{\"hello\":true}".to_vec()),
+            (HostOp::StorageGet, 0, b"words.txt".to_vec()),
+            (HostOp::StorageDelete, 0, b"words".to_vec()),
+            (HostOp::StorageList, 0, b"".to_vec()),
+        ]
+    );
+    // The stand-in for the host gives back what it was asked; to delete has no result.
+    assert_eq!(called.status, 9);
+}
+
+#[test]
+fn a_command_is_a_hook_like_any_other() {
+    let text = hook("", "(i32.const 0)").replace("on_commit_analyzed", "gm_command");
+    let mut commanded = task();
+    commanded.hooks = vec![Hook::Command];
+    let mut plugin = Plugin::with(&text, commanded, of_profile("wasm", None), b"").loaded();
+    assert_eq!(plugin.call_hook(Hook::Command, b"{}").status, 0);
+    assert_eq!(plugin.call(b"{}").status, -1);
+}
