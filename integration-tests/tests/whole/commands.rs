@@ -234,3 +234,27 @@ fn the_linter_of_the_examples_checks_a_message_before_it_is_committed() {
     assert_eq!(result(&bad, 1)["status"], 1);
     assert_eq!(result(&good, 0)["text"], "no findings");
 }
+
+#[test]
+fn a_script_carries_out_commands_too() {
+    let home = Home::new();
+    let text = "function gm_command(c)
+      return {status = #c.args, text = c.name .. ' ' .. table.concat(c.args, ',')}
+    end";
+    let script = Package::script("obeys", "lua", text)
+        .hooks(&[])
+        .command("greet");
+    home.load(&script);
+    let greet =
+        |words: &[&str]| home.gm(&[&["plugin", "run", script.plugin(), "greet"], words].concat());
+
+    let none = greet(&[]);
+    let two = greet(&["--", "a", "b"]);
+
+    assert_eq!(result(&none, 0)["text"], "greet ");
+    let last = result(&two, 1);
+    assert_eq!(
+        (&last["status"], &last["text"]),
+        (&json!(2), &json!("greet a,b"))
+    );
+}

@@ -276,3 +276,40 @@ fn a_storage_file_that_is_not_ours_is_refused_and_left_alone() {
     run.expect_nothing_started();
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "my notes\n");
 }
+
+/// Counts its events, also those of earlier runs.
+const SCRIPT: &str = "function on_commit_analyzed()
+  local done, kept = pcall(gm.storage_get, 'count')
+  if not done then return {code = kept.code} end
+  local count = tonumber(kept or '0') + 1
+  gm.storage_set('count', tostring(count))
+  return {count = count, keys = gm.storage_list(''), gone = gm.storage_delete('other')}
+end
+";
+
+#[test]
+fn a_script_keeps_values_too_and_is_denied_without_the_permission() {
+    let home = Home::new();
+    let script = |name: &str| Package::script(name, "lua", SCRIPT);
+    let granted = script("counts").permission("storage", "\"1kb\"");
+    let denied = script("may-not");
+    home.load(&granted);
+    home.load(&denied);
+    let events = set("aaaa", "1");
+
+    home.run_events(&events, &[granted.plugin()]).expect_exit(0);
+    let run = home.run_events(&events, &[]);
+
+    run.expect_exit(0);
+    let replies = run.replies(granted.plugin(), "on_commit_analyzed");
+    let expected = json!({"count": 2, "gone": 0, "keys": ["count"]});
+    assert_eq!(replies[0]["reply"], expected);
+    let replies = run.replies(denied.plugin(), "on_commit_analyzed");
+    assert_eq!(replies[0]["reply"], json!({"code": "denied"}));
+    let record = run.one(denied.plugin(), "denied");
+    assert_eq!(
+        (&record["call"], &record["what"]),
+        (&json!("storage_get"), &json!("storage"))
+    );
+    assert!(!file_of(&home, denied.plugin()).exists());
+}
