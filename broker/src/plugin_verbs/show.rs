@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use gm_manifest::{Code, Manifest, PluginId, Refusal};
+use gm_manifest::{Code, Command, Manifest, PluginId, Refusal};
 use gm_policy::Plan;
 use mind_gpg::{Identity, SignedPlugin, TrustStore};
 use serde_json::{Map, Value, json};
@@ -180,6 +180,13 @@ fn details(
         }
         record.insert(key.into(), json!(manifest.text(key)));
     }
+    let mut commands = Vec::new();
+    for Command { name, description } in manifest.commands() {
+        let shown = gm_manifest::escape(description);
+        output.line(&format!("command  {name}  {shown}"));
+        commands.push(json!({"name": name, "description": description}));
+    }
+    record.insert("commands".into(), commands.into());
     output.line(&format!(
         "requests\n  {}",
         requested.trim_end().replace('\n', "\n  ")
@@ -196,8 +203,12 @@ fn details(
             "memory_bytes": effective.memory.value.get(),
             "time_ms": effective.time.value.get(),
             "cpu_percent": effective.cpu.value.get(),
+            "storage_bytes": plan.storage_bytes(),
         })
     });
+    for storage in plan.iter().flat_map(|plan| &plan.effective().storage) {
+        output.line(&format!("granted  storage {}", storage.value));
+    }
     for file in plan.iter().flat_map(Plan::files) {
         output.line(&format!("granted  {}", plan::file_line(file)));
     }

@@ -69,6 +69,18 @@ fn a_command_gets_its_arguments_and_its_answer_is_the_result() {
 }
 
 #[test]
+fn info_names_the_commands() {
+    let home = commanding();
+
+    let info = home.gm(&["plugin", "info", COMMANDER]);
+
+    info.expect_exit(0);
+    let commands = info.records[0]["commands"].as_array().unwrap();
+    let names: Vec<_> = commands.iter().map(|command| &command["name"]).collect();
+    assert_eq!(names, NAMES);
+}
+
+#[test]
 fn people_are_shown_the_text_alone_on_stdout() {
     let home = commanding();
 
