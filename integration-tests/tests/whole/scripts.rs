@@ -299,12 +299,15 @@ fn what_is_not_signed_never_runs_in_js() {
            return {ran: globalThis.ran ?? null}
          }",
     );
-    // It lies in the package's directory and is in no list that was signed.
-    std::fs::write(package.file("unlisted.js"), "globalThis.ran = 1").unwrap();
 
     let run = run_alone(&package, &[]);
 
     run.expect_exit(0);
     let reply = &run.replies(package.plugin(), "on_commit_analyzed")[0]["reply"];
     assert_eq!(*reply, serde_json::json!({"ran": null}));
+    // Nor is such a file ever in a package that is loaded.
+    std::fs::write(package.file("unlisted.js"), "globalThis.ran = 1").unwrap();
+    let home = Home::new();
+    let loaded = home.gm(&["plugin", "load", package.text()]);
+    loaded.expect_exit(14);
 }
