@@ -261,6 +261,11 @@ impl Asked {
                 first: given.document(ctx, 0)?,
                 ..none
             },
+            Takes::TextBytes => Self {
+                first: given.text(0)?,
+                second: given.bytes(1)?,
+                ..none
+            },
             Takes::TextDocument => Self {
                 first: given.text(0)?,
                 second: given.document(ctx, 1)?,
