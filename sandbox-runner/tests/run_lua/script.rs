@@ -18,7 +18,6 @@ fn task(assets: Vec<Asset>) -> PluginSetup {
         body_bytes: 1 << 20,
         assets,
         grants: vec![],
-        time_ms: 10_000,
         time_ms: 2_000,
     }
 }

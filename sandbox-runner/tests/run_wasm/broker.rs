@@ -65,7 +65,6 @@ pub(crate) fn task() -> PluginSetup {
         body_bytes: 1 << 20,
         assets: vec![],
         grants: vec![],
-        time_ms: 10_000,
         time_ms: 2_000,
     }
 }
