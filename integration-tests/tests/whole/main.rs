@@ -46,6 +46,8 @@ mod repositories;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod script_files;
+#[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod source;
