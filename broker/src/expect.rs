@@ -105,8 +105,8 @@ pub fn looked(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
     equal(Control::Caps, "capabilities", looked.caps, 0)?;
     holds(Control::Caps, "no_new_privs is off", looked.no_new_privs)?;
     equal(Control::Seccomp, "seccomp mode", looked.seccomp_mode, 2)?;
-    // A process that runs no plugin has one stage: its last filter is up at once.
-    let running = expected.engine.runs_plugin() && expected.stage == Stage::Loaded;
+    // The compile process has one stage: its last filter is up at once.
+    let running = expected.engine.stays() && expected.stage == Stage::Loaded;
     let filters = if running { 4 } else { 3 };
     holds(
         Control::Seccomp,
@@ -124,7 +124,7 @@ pub fn looked(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
             "supplementary groups are left",
             looked.groups.is_empty() || started.uid_shared,
         )?;
-        namespaces(&looked.namespaces)?;
+        namespaces(&looked.namespaces, expected.engine)?;
         mounts(looked, expected.mounted)?;
     }
     if started.level >= Level::L4 {
@@ -141,7 +141,7 @@ fn descriptors(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
             FD_LINK => seen.target.starts_with("socket:["),
             fd if !expected.engine.descriptors().contains(&fd) => false,
             // Code and assets are mapped and closed before the last filter.
-            _ if expected.engine.runs_plugin() && expected.stage == Stage::Loaded => false,
+            _ if expected.engine.stays() && expected.stage == Stage::Loaded => false,
             _ => seen.target.starts_with("/memfd:"),
         };
         holds(
@@ -158,8 +158,9 @@ fn descriptors(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
     )
 }
 
-/// Every namespace must be another than the broker's own.
-fn namespaces(seen: &Namespaces) -> Result<(), Breach> {
+/// Every namespace must be another than the broker's own; but the network's of the
+/// process that makes requests must be that one.
+fn namespaces(seen: &Namespaces, engine: Engine) -> Result<(), Breach> {
     let all = [
         (Control::UserNs, "user", seen.user),
         (Control::MountNs, "mnt", seen.mnt),
@@ -171,11 +172,12 @@ fn namespaces(seen: &Namespaces) -> Result<(), Breach> {
     for (control, name, inode) in all {
         let own = std::fs::metadata(format!("/proc/self/ns/{name}"))
             .map_err(|error| (control, format!("own {name} namespace: {error}")))?;
-        holds(
-            control,
-            &format!("the {name} namespace is the broker's"),
-            inode != 0 && own.ino() != inode,
-        )?;
+        let shared = control == Control::NetNs && engine.shares_network();
+        let what = match shared {
+            true => format!("the {name} namespace is not the broker's"),
+            false => format!("the {name} namespace is the broker's"),
+        };
+        holds(control, &what, inode != 0 && (own.ino() == inode) == shared)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::ending::Cause;
 use crate::graph::{self, Call, Committed, Graph, HostError};
+use crate::http::Fetched;
 use crate::hub::{Event, Hub, MAX_DEPTH};
 use crate::logs::{Accepted, LogFile, Rate, harmless};
 use crate::plan::Walls;
@@ -231,6 +232,47 @@ impl<'a> HostApi<'a> {
         }
     }
 
+    /// Whether a host call may be made now, and is granted; a denial is recorded.
+    fn may(&self, open: &Open, op: HostOp, a: &[u8]) -> Result<bool, Cause> {
+        if op != HostOp::Log && open.graph.is_none() {
+            return Err(Cause::Link("a host call while no hook runs".into()));
+        }
+        if self.walls.ops.has(op) {
+            return Ok(true);
+        }
+        // What comes here of files is outside of every grant.
+        match op.is_file() {
+            true => self.denied(open, op, &harmless(a.get(..256).unwrap_or(a))),
+            false => self.denied(open, op, op.permission()),
+        }
+        Ok(false)
+    }
+
+    /// Answers a request by what `fetch` makes of it, if it is granted at all.
+    ///
+    /// # Errors
+    /// A broken rule of the link, and what `fetch` says.
+    pub fn answer_request(
+        &self,
+        open: &Open,
+        document: &[u8],
+        fetch: impl FnOnce(&[u8]) -> Result<Fetched, Cause>,
+    ) -> Result<(i64, Vec<u8>), Cause> {
+        let op = HostOp::HttpRequest;
+        let denied = (status(&HostError::Denied), Vec::new());
+        if !self.may(open, op, document)? {
+            return Ok(denied);
+        }
+        match fetch(document)? {
+            Fetched::Done(status, result) => Ok((status, result)),
+            Fetched::Denied(what) => {
+                let what = what.get(..256).unwrap_or(&what);
+                self.denied(open, op, &harmless(what));
+                Ok(denied)
+            }
+        }
+    }
+
     /// Answers one host call: the ABI's status and the result.
     pub fn answer(
         &mut self,
@@ -240,15 +282,7 @@ impl<'a> HostApi<'a> {
         a: &[u8],
         b: &[u8],
     ) -> Result<(i64, Vec<u8>), Cause> {
-        if op != HostOp::Log && open.graph.is_none() {
-            return Err(Cause::Link("a host call while no hook runs".into()));
-        }
-        if !self.walls.ops.has(op) {
-            // What comes here of files is outside of every grant.
-            match op.is_file() {
-                true => self.denied(open, op, &harmless(a.get(..256).unwrap_or(a))),
-                false => self.denied(open, op, op.permission()),
-            }
+        if !self.may(open, op, a)? {
             return Ok((status(&HostError::Denied), Vec::new()));
         }
         let done = match op {
@@ -428,7 +462,8 @@ fn caused_by(op: HostOp) -> Option<Hook> {
         | HostOp::StorageGet
         | HostOp::StorageList
         | HostOp::StorageSet
-        | HostOp::StorageDelete => None,
+        | HostOp::StorageDelete
+        | HostOp::HttpRequest => None,
     }
 }
 
@@ -458,7 +493,8 @@ fn read(
         | HostOp::StorageGet
         | HostOp::StorageList
         | HostOp::StorageSet
-        | HostOp::StorageDelete => return Err(HostError::Internal),
+        | HostOp::StorageDelete
+        | HostOp::HttpRequest => return Err(HostError::Internal),
     };
     let document = graph::graph_query(of, text, page.results, by);
     Ok((page.json, Some(document)))

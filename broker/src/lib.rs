@@ -18,6 +18,7 @@ pub mod gpg_verbs;
 pub mod graph;
 pub mod home;
 pub mod host_api;
+pub mod http;
 pub mod hub;
 pub mod instance;
 pub mod logs;

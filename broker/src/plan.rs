@@ -1,15 +1,16 @@
 //! From a proved plan to what is sent: to the launcher, to the process, and
 //! into the records of a run.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use gm_manifest::{ConfigPattern, Refusal};
-use gm_policy::{Because, CompilePlan, Limit, Placed, Plan};
+use gm_manifest::{ConfigPattern, HostPort, Refusal};
+use gm_policy::{Because, CompilePlan, HttpPlan, Limit, Placed, Plan};
 use gm_protocol::PROTOCOL;
 use gm_protocol::orders::HostReport;
 use gm_protocol::plan::{
-    Asset, CompileSetup, Engine, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits, PluginSetup, Role,
-    Setup,
+    Asset, CompileSetup, Engine, Filters, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits,
+    PluginSetup, Reach, ReachHost, Role, Setup,
 };
 use serde_json::{Value, json};
 
@@ -49,8 +50,66 @@ pub struct Walls {
     pub ceiling: usize,
     /// How many paths of the host are granted, and whether there is a `$DATA`.
     pub mounted: (usize, bool),
+    /// The process that makes its requests, if hosts are granted.
+    pub http: Option<HttpWalls>,
     config: Vec<ConfigPattern>,
     lines: Vec<(HostOp, Option<u32>)>,
+}
+
+/// The walls of the process that makes a plugin's requests.
+#[derive(Debug)]
+pub struct HttpWalls {
+    /// Programs for it to install.
+    pub filters: Filters,
+    /// The Landlock ABI that the plan is made for.
+    pub landlock_abi: u32,
+    /// For the launcher.
+    pub limits: Limits,
+    /// Whom it may ask.
+    pub reach: Reach,
+    /// The same, as records print it.
+    pub scope: Vec<String>,
+    /// Addresses that may be asked although they are not public.
+    pub allow_private: Vec<SocketAddr>,
+    /// Wall clock of one request.
+    pub timeout: Duration,
+    /// Most bytes of a response's body.
+    pub body_bytes: u32,
+    /// Most bytes of a request's document, or of its answer.
+    pub document_bytes: usize,
+    /// Most redirects of a request.
+    pub redirects: u32,
+    /// Digests of the four programs, by index.
+    pub layers: Vec<String>,
+    /// Calls that it may make, and the most that there may be.
+    pub calls: (usize, usize),
+}
+
+impl HttpWalls {
+    fn of(plan: &HttpPlan, config: &Config, host: &HostReport) -> Self {
+        let (grant, rules) = (plan.grant(), plan.rules());
+        let name = |host: &HostPort| ReachHost {
+            name: host.name().to_owned(),
+            port: host.port(),
+        };
+        Self {
+            filters: plan.filters(),
+            landlock_abi: landlock_abi(host),
+            limits: plan.limits().clone(),
+            reach: match &grant.hosts {
+                Some(hosts) => Reach::Hosts(hosts.iter().map(name).collect()),
+                None => Reach::Public,
+            },
+            scope: grant.scope().into_iter().map(str::to_owned).collect(),
+            allow_private: rules.allow_private.clone(),
+            timeout: plan.timeout(),
+            body_bytes: u32::try_from(rules.body.value.get()).unwrap_or(u32::MAX),
+            document_bytes: usize::try_from(config.limits.reply.get()).unwrap_or(usize::MAX),
+            redirects: rules.redirects.value,
+            layers: plan.layers(),
+            calls: plan.calls(),
+        }
+    }
 }
 
 /// A limit as a person wrote it.
@@ -129,6 +188,7 @@ impl Walls {
             running_calls: plan.running_calls(),
             ceiling: plan.ceiling(),
             mounted: mounted(plan),
+            http: plan.http().map(|http| HttpWalls::of(http, config, host)),
             config: effective
                 .config
                 .iter()
@@ -136,6 +196,16 @@ impl Walls {
                 .collect(),
             lines: HostOp::ALL.iter().map(|op| (*op, line_of(op))).collect(),
         })
+    }
+
+    /// Memory of its process, and of the one that makes its requests.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let http = self
+            .http
+            .as_ref()
+            .map_or(0, |http| http.limits.memory_bytes);
+        self.limits.memory_bytes.saturating_add(http)
     }
 
     /// Whether the grant shows this key to `config_get`.
@@ -159,8 +229,16 @@ fn granted(plan: &Plan) -> Vec<String> {
     let storage = plan.effective().storage.iter();
     let storage = storage.map(|limit| format!("storage {}", limit.value));
     let files = plan.files().iter().map(file_line);
+    let hosts = host_lines(plan);
     let calls = calls.map(ToString::to_string);
-    calls.chain(storage).chain(files).collect()
+    calls.chain(storage).chain(files).chain(hosts).collect()
+}
+
+/// Granted hosts as records print them.
+pub fn host_lines(plan: &Plan) -> impl Iterator<Item = String> {
+    let grant = plan.effective().network.iter();
+    let hosts = grant.flat_map(|grant| grant.scope());
+    hosts.map(|host| format!("network {host}"))
 }
 
 /// A granted path as records print it.

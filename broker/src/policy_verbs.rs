@@ -42,6 +42,7 @@ fn show(
     let (home, config) = invocation.open_home()?;
     let plan = plan(&args.input, &home, &config)?;
     let (level, landlock_abi) = machine(&args.host, &home, &config)?;
+    let plan = plan.on_kernel(landlock_abi);
     let stages = match args.stage {
         Stage::Loading => Stages::Loading,
         Stage::Running => Stages::Running,

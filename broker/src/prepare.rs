@@ -70,7 +70,8 @@ impl<'a> Workshop<'a> {
         plugin: &VerifiedPlugin,
         manifest: &Manifest,
     ) -> Result<Built, Refusal> {
-        let plan = gm_policy::Plan::derive(manifest, &self.config.operator())?;
+        let plan = gm_policy::Plan::derive(manifest, &self.config.operator())?
+            .on_kernel(plan::landlock_abi(self.launcher.host()));
         let entrypoint = plugin.artifact(manifest.entrypoint()).ok_or_else(|| {
             Refusal::new(
                 Code::ArtifactMissing,
@@ -257,6 +258,10 @@ impl<'a> Preparer<'a> {
         )
         .map_err(|refusal| named(refusal, manifest))?;
         self.engine_there(walls.engine)
+            .and_then(|()| match &walls.http {
+                Some(_) => self.engine_there(Engine::Http),
+                None => Ok(()),
+            })
             .and_then(|()| self.admit(&walls, others))
             .map_err(|refusal| named(refusal, manifest))?;
         let storage = self
@@ -313,11 +318,8 @@ impl<'a> Preparer<'a> {
             .host()
             .memory_bytes
             .saturating_sub(limits.reserve.get());
-        let taken: u64 = others
-            .iter()
-            .map(|other| other.walls.limits.memory_bytes)
-            .sum();
-        let wanted = walls.limits.memory_bytes;
+        let taken: u64 = others.iter().map(|other| other.walls.memory_bytes()).sum();
+        let wanted = walls.memory_bytes();
         if taken.saturating_add(wanted) <= room {
             return Ok(());
         }

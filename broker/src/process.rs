@@ -241,6 +241,12 @@ impl<'a> Process<'a> {
         }
     }
 
+    /// Kills the process, whatever it is doing, and gives its counters: nobody asks
+    /// how it ended.
+    pub fn dismiss(self) -> Option<Collected> {
+        self.end(Cause::Woken).collected
+    }
+
     fn cause(&self, error: LinkError) -> Cause {
         match error {
             LinkError::Closed => Cause::Gone,

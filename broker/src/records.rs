@@ -182,6 +182,8 @@ pub struct Tally {
     pub memory_peak: u64,
     /// Life of the process in microseconds.
     pub wall_us: u64,
+    /// What the process that made its requests did, if there was one.
+    pub http: Option<Value>,
 }
 
 /// The limit that an ending is about: as text, what was reached, and where the
@@ -226,6 +228,7 @@ pub fn ended(
         "restart": restart.map(|(after_ms, attempt)| json!({"after_ms": after_ms, "attempt": attempt})),
         "at_hook": tally.at_hook,
         "at_seq": tally.at_seq,
+        "http": tally.http,
     })
 }
 

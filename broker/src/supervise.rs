@@ -12,13 +12,14 @@ use gm_manifest::Code;
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{FaultKind, FdKind, Looked, Stage};
-use gm_protocol::plan::{Hook, Level};
+use gm_protocol::plan::{Hook, HostOp, Level};
 use mind_gpg::Identity;
 use serde_json::{Value, json};
 
 use crate::ending::{Cause, Ending, EndingKind};
 use crate::files::Opened;
 use crate::host_api::{HostApi, Open};
+use crate::http::Requests;
 use crate::hub::{Event, Hub, Next};
 use crate::instance::{Guest, Instance};
 use crate::plan::Walls;
@@ -120,6 +121,10 @@ struct Life<'a, 'b> {
     step: Instant,
     /// No event is left.
     over: bool,
+    /// Where hosts are granted: who asks them.
+    requests: Option<Requests<'a>>,
+    /// What is said of it at its start.
+    http: Value,
 }
 
 /// What a hook answered.
@@ -146,8 +151,11 @@ pub fn live<'a>(
         next_call: 1,
         step: Instant::now(),
         over: false,
+        requests: None,
+        http: Value::Null,
     };
     let (dead, open_ms) = life.run();
+    tally_requests(&mut life);
     let log_flood = life.api.log_flood();
     let Life {
         mut tally,
@@ -180,6 +188,9 @@ pub fn live<'a>(
 impl<'a> Life<'a, '_> {
     /// The dead process, and how many milliseconds its last step was open.
     fn run(&mut self) -> (Dead, u128) {
+        if let Err(error) = self.start_requests() {
+            return (never_started(&error), 0);
+        }
         let mut process = match self.start() {
             Ok(process) => process,
             Err(error) => return (never_started(&error), 0),
@@ -203,6 +214,17 @@ impl<'a> Life<'a, '_> {
             dead.ending = Ending::judge(&cause, None, None);
         }
         (dead, open_ms)
+    }
+
+    /// The process that makes its requests is there before it, so that no deadline of
+    /// the plugin pays for its start.
+    fn start_requests(&mut self) -> Result<(), SpawnError> {
+        let Some(walls) = &self.plugin.walls.http else {
+            return Ok(());
+        };
+        let wake = self.shared.hub.wake(self.plugin.index);
+        let requests = Requests::new(self.shared.launcher, walls, self.shared.budget, wake);
+        self.requests.insert(requests).start()
     }
 
     fn start(&self) -> Result<Process<'a>, SpawnError> {
@@ -230,6 +252,10 @@ impl<'a> Life<'a, '_> {
     /// The steps of a life after its start, in order.
     fn steps(&mut self, process: &mut Process<'a>) -> Result<(), Cause> {
         self.write_down(process)?;
+        if let Some(requests) = &mut self.requests {
+            let seen = requests.wall_in()?;
+            self.http = requests.record(&seen);
+        }
         process.wall_in(self.plugin.walls.setup.clone())?;
         let (has_init, has_shutdown) = self.loaded(process)?;
         let looked = process.look(Stage::Loaded)?;
@@ -261,7 +287,13 @@ impl<'a> Life<'a, '_> {
     /// From here on who revokes the plugin finds its process.
     fn write_down(&self, process: &Process<'a>) -> Result<(), Cause> {
         let started = &process.child.started;
-        let groups = self.shared.launcher.groups_of(started);
+        let mut groups = self.shared.launcher.groups_of(started);
+        let requests = self.requests.as_ref().and_then(Requests::process);
+        groups.extend(
+            requests
+                .iter()
+                .flat_map(|other| self.shared.launcher.groups_of(&other.child.started)),
+        );
         let guest = Guest::new(&self.plugin.identity, started.pid, groups);
         let written = self.shared.instance.started(guest);
         written.map_err(|refusal| Cause::Host(refusal.detail))?;
@@ -358,6 +390,11 @@ impl<'a> Life<'a, '_> {
         time: Duration,
         seq: Option<u64>,
     ) -> Result<Said, Cause> {
+        if let Some(requests) = &mut self.requests
+            && requests.revive()?
+        {
+            self.write_down(process)?;
+        }
         (self.tally.at_hook, self.tally.at_seq) = (Some(event.hook.as_str()), seq);
         // Before its time begins: how fast calls follow each other is not its doing.
         process.pace(self.most_of_a_call(), process.until(PACE_TIME))?;
@@ -460,7 +497,13 @@ impl<'a> Life<'a, '_> {
         let Some((a, b)) = split else {
             return Err(Cause::Link("arguments shorter than they say".into()));
         };
-        let (status, result) = self.api.answer(open, op, level, a, b)?;
+        let (status, result) = match (op, &mut self.requests) {
+            (HostOp::HttpRequest, Some(requests)) => {
+                self.api
+                    .answer_request(open, a, |document| requests.fetch(document, wait))?
+            }
+            _ => self.api.answer(open, op, level, a, b)?,
+        };
         process.pace(self.most_of_a_call(), wait)?;
         let (bytes, more) = head(&result);
         process.send(
@@ -481,11 +524,16 @@ impl<'a> Life<'a, '_> {
     }
 
     fn record_started(&self, process: &Process<'a>, looked: &Looked) {
-        let fields = started(self.plugin, process, looked);
+        let fields = started(self.plugin, process, looked, &self.http);
         self.shared
             .recorder
             .plugin(&self.plugin.source, "started", fields);
     }
+}
+
+/// Ends who made its requests, after the plugin itself.
+fn tally_requests(life: &mut Life<'_, '_>) {
+    life.tally.http = life.requests.take().map(Requests::end);
 }
 
 /// A hook's answer as the ABI means it.
@@ -575,7 +623,7 @@ fn reached(
 }
 
 /// The fields of a `started` record.
-fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked) -> Value {
+fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked, http: &Value) -> Value {
     let walls = &plugin.walls;
     let started = &process.child.started;
     let fds: Vec<Value> = looked
@@ -615,5 +663,6 @@ fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked) -> Value {
         "granted": walls.granted,
         "refused": walls.refused,
         "partially_enforced": started.level < Level::L4,
+        "http": http,
     })
 }

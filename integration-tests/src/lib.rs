@@ -20,6 +20,7 @@ pub mod peer;
 pub mod process;
 pub mod records;
 pub mod repository;
+pub mod server;
 pub mod skip;
 pub mod stranger;
 

@@ -30,6 +30,16 @@ pub fn as_compiler() -> &'static Path {
     DIRECTORY.get_or_init(|| with_peer_as("gm-compile-wasm", "compiler"))
 }
 
+/// The same, where `gm-http` is the hostile peer.
+///
+/// # Panics
+/// If it can't be made.
+#[must_use]
+pub fn as_requester() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| with_peer_as("gm-http", "http"))
+}
+
 fn with_peer_as(engine: &str, directory: &str) -> PathBuf {
     let directory = project().join("target/hostile-peer").join(directory);
     std::fs::create_dir_all(&directory).unwrap();
@@ -39,6 +49,7 @@ fn with_peer_as(engine: &str, directory: &str) -> PathBuf {
         "gm-launcher",
         "gm-run-wasm",
         "gm-compile-wasm",
+        "gm-http",
         "warm.artifact",
     ];
     for name in product.into_iter().filter(|name| *name != engine) {

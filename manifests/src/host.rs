@@ -44,6 +44,17 @@ impl HostPort {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Whether every host of `other` is one of this: `*.` stands for one label or
+    /// more.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let below = self
+            .name()
+            .strip_prefix('*')
+            .is_some_and(|suffix| other.name().ends_with(suffix));
+        self == other || (below && self.port == other.port)
+    }
 }
 
 text_type!(HostPort);
@@ -115,5 +126,27 @@ mod tests {
         let host = HostPort::parse("*.example.com:443").unwrap();
         assert_eq!((host.name(), host.port()), ("*.example.com", 443));
         assert!(HostPort::parse("localhost:8080").is_ok());
+    }
+
+    #[test]
+    fn a_star_covers_what_stands_below_it_on_the_same_port() {
+        let covers = |wider: &str, other: &str| {
+            HostPort::parse(wider)
+                .unwrap()
+                .covers(&HostPort::parse(other).unwrap())
+        };
+        assert!(covers("*.a.example:443", "b.a.example:443"));
+        assert!(covers("*.a.example:443", "c.b.a.example:443"));
+        assert!(covers("*.a.example:443", "*.b.a.example:443"));
+        assert!(covers("a.example:443", "a.example:443"));
+        for (wider, other) in [
+            ("*.a.example:443", "a.example:443"),
+            ("*.a.example:443", "ba.example:443"),
+            ("*.a.example:443", "b.a.example:80"),
+            ("b.a.example:443", "*.a.example:443"),
+            ("*.b.a.example:443", "*.a.example:443"),
+        ] {
+            assert!(!covers(wider, other), "{wider} {other}");
+        }
     }
 }

@@ -5,8 +5,7 @@
 
 use crate::document::{self, Table};
 use crate::{
-    ConfigPattern, Digest, Filesystem, GrantPath, GrantRoot, HostPort, Kind, Network, Permissions,
-    Refusal,
+    ConfigPattern, Digest, Filesystem, GrantPath, GrantRoot, Kind, Network, Permissions, Refusal,
 };
 use std::fmt::Write;
 
@@ -169,18 +168,10 @@ fn network_beyond(asked: &Network, granted: &Network) -> Vec<String> {
         (Network::Hosts(hosts), Network::Hosts(granted)) => {
             let new = hosts
                 .iter()
-                .filter(|host| !granted.iter().any(|wider| host_covers(wider, host)));
+                .filter(|host| !granted.iter().any(|wider| wider.covers(host)));
             new.map(|host| format!("network {host}")).collect()
         }
     }
-}
-
-fn host_covers(wider: &HostPort, host: &HostPort) -> bool {
-    let below = wider
-        .name()
-        .strip_prefix('*')
-        .is_some_and(|suffix| host.name().ends_with(suffix));
-    wider == host || (below && wider.port() == host.port())
 }
 
 fn config_covers(wider: &ConfigPattern, asked: &ConfigPattern) -> bool {

@@ -11,6 +11,7 @@ use gm_manifest::{
 };
 
 use crate::grant::Because;
+use crate::network::{self, Asked, NetGrant};
 use crate::operator::{Operator, PluginRules, Told};
 
 /// A limit, and who set it.
@@ -88,6 +89,8 @@ pub struct Effective {
     pub files: Vec<FileRequest>,
     /// Size of the plugin's own storage; none = it has none.
     pub storage: Option<Limit<Bytes>>,
+    /// Hosts, if any.
+    pub network: Option<NetGrant>,
     /// What was cut or dropped.
     pub refused: Vec<Refused>,
 }
@@ -112,7 +115,7 @@ impl Effective {
         let host_api = meet.host_api();
         let config = meet.config(host_api.contains_key(&HostPermission::ConfigRead));
         let files = meet.filesystem();
-        meet.network();
+        let network = meet.network();
         let storage = meet.storage();
         Ok(Self {
             memory,
@@ -122,6 +125,7 @@ impl Effective {
             config,
             files,
             storage,
+            network,
             refused: meet.refused,
         })
     }
@@ -384,52 +388,26 @@ impl Meet<'_> {
         None
     }
 
-    fn network(&mut self) {
+    fn network(&mut self) -> Option<NetGrant> {
         let asked = match &self.manifest.permissions().network {
-            Network::Denied => return,
-            Network::Public => vec![("true".to_owned(), self.asked("network"))],
-            Network::Hosts(hosts) => hosts
-                .iter()
-                .map(|host| {
-                    (
-                        host.as_str().to_owned(),
-                        self.item("network.hosts", host.as_str()),
-                    )
-                })
-                .collect(),
+            Network::Denied => return None,
+            Network::Public => Asked::Public(self.asked("network")),
+            Network::Hosts(hosts) => {
+                let hosts = hosts.iter().map(|host| {
+                    let because = self.item("network.hosts", host.as_str());
+                    (host.clone(), because)
+                });
+                Asked::Hosts(hosts.collect())
+            }
         };
         let (allowed, rule) = match &self.own.network {
             Some(own) => (&own.value, own.because(&self.own_key("network"))),
-            None => (
-                &self.operator.grants.network.value,
-                self.operator.grants.network.because("grants.network"),
-            ),
-        };
-        for (value, because) in asked {
-            let denied = match allowed {
-                Network::Denied => Some("network = false".to_owned()),
-                Network::Hosts(hosts) if !hosts.iter().any(|host| host.as_str() == value) => {
-                    Some("hosts does not hold it".to_owned())
-                }
-                Network::Hosts(_) | Network::Public => None,
-            };
-            match denied {
-                Some(why) => {
-                    let why = format!("{}: {why}", rule.key.as_deref().unwrap_or("network"));
-                    self.refuse(
-                        "network",
-                        value,
-                        RefusedBy::Operator,
-                        why,
-                        vec![because, rule.clone()],
-                    );
-                }
-                None => {
-                    let why = "this version has no http_request".to_owned();
-                    self.refuse("network", value, RefusedBy::Engine, why, vec![because]);
-                }
+            None => {
+                let grants = &self.operator.grants.network;
+                (&grants.value, grants.because("grants.network"))
             }
-        }
+        };
+        network::meet(asked, allowed, &rule, &mut self.refused)
     }
 
     /// A rule for one plugin changes its size, but gives none that wasn't asked for.
@@ -519,9 +497,8 @@ mod tests {
 
     #[test]
     fn request_that_this_version_can_not_give_is_refused_by_the_engine() {
-        let mut operator = Operator::default();
-        operator.grants.network = Told::at(Network::Public, 3);
-        let asked = "filesystem = { read = [\"$REPO/docs\", \"$ASSETS\"], write = [\"$DATA/x\", \"$REPO\"] }\nnetwork = true\nconfig = [\"lint.*\"]";
+        let operator = Operator::default();
+        let asked = "filesystem = { read = [\"$REPO/docs\", \"$ASSETS\"], write = [\"$DATA/x\", \"$REPO\"] }\nconfig = [\"lint.*\"]";
         let lines = refused(asked, &operator);
         let short: Vec<_> = lines
             .iter()
@@ -532,7 +509,6 @@ mod tests {
             [
                 ("config", "lint.*", "engine"),
                 ("filesystem.write", "$REPO", "engine"),
-                ("network", "true", "engine"),
             ]
         );
     }

@@ -74,6 +74,45 @@ fn answer(compiled: &Compiled, data: &SeccompData) -> u32 {
 }
 
 #[test]
+fn process_that_makes_requests_gets_these_answers() {
+    let compiled = prove(&read(Engine::Http, Arch::X86_64).unwrap(), false).unwrap();
+    let (allow, kill) = (Action::Allow.word(), Action::KillProcess.word());
+    let (stream, datagram) = (0x80801, 0x80802);
+    for (data, expected) in [
+        (call("socket", [2, stream, 0, 0, 0, 0]), allow),
+        (call("socket", [10, stream, 0, 0, 0, 0]), allow),
+        (call("socket", [2, datagram, 0, 0, 0, 0]), allow),
+        (call("socket", [10, datagram, 0, 0, 0, 0]), allow),
+        // The kernel reads 32 bits of each.
+        (call("socket", [2 | 1 << 32, stream, 0, 0, 0, 0]), allow),
+        // AF_UNIX, AF_NETLINK, AF_PACKET, AF_VSOCK.
+        (call("socket", [1, stream, 0, 0, 0, 0]), kill),
+        (call("socket", [16, datagram, 0, 0, 0, 0]), kill),
+        (call("socket", [17, datagram, 0, 0, 0, 0]), kill),
+        (call("socket", [40, stream, 0, 0, 0, 0]), kill),
+        // Raw, MPTCP and SCTP; a socket that would block past every deadline.
+        (call("socket", [2, 0x80803, 0, 0, 0, 0]), kill),
+        (call("socket", [2, stream, 262, 0, 0, 0]), kill),
+        (call("socket", [2, stream, 132, 0, 0, 0]), kill),
+        (call("socket", [2, 1, 0, 0, 0, 0]), kill),
+        (call("getsockopt", [4, 1, 4, 0, 0, 0]), allow),
+        (call("getsockopt", [4, 1, 17, 0, 0, 0]), kill),
+        (call("setsockopt", [4, 6, 30, 0, 0, 0]), kill),
+        // MSG_FASTOPEN would connect past Landlock.
+        (call("sendto", [4, 0, 0, 0x2000_0000, 0, 0]), kill),
+        (call("sendmsg", [4, 0, 0, 0, 0, 0]), kill),
+        (call("bind", [4, 0, 0, 0, 0, 0]), kill),
+        (call("listen", [4, 0, 0, 0, 0, 0]), kill),
+        (call("accept4", [4, 0, 0, 0, 0, 0]), kill),
+        (call("openat", [0; 6]), kill),
+        (call("execve", [0; 6]), kill),
+        (call("mmap", [0, 4096, 3, 0x22, 0, 0]), kill),
+    ] {
+        assert_eq!(answer(&compiled, &data), expected, "{data:?}");
+    }
+}
+
+#[test]
 fn running_wasm_plugin_gets_these_answers() {
     let compiled = prove(&read(Engine::Wasm, Arch::X86_64).unwrap(), true).unwrap();
     let (allow, trap, kill) = (

@@ -13,6 +13,7 @@ mod grant;
 mod ladder;
 mod lower;
 mod mtbdd;
+mod network;
 mod operator;
 mod plan;
 mod profile_file;
@@ -28,8 +29,9 @@ pub use disassemble::disassemble;
 pub use effective::{Effective, FileRequest, Limit, Refused, RefusedBy};
 pub use grant::{Because, Source};
 pub use mtbdd::Undecided;
-pub use operator::{Ceilings, Grants, Operator, PluginRules, Told};
-pub use plan::{CompilePlan, Line, Placed, Plan, Shown, Stages, place};
+pub use network::NetGrant;
+pub use operator::{Ceilings, Grants, HttpRules, Operator, PluginRules, Told};
+pub use plan::{CompilePlan, HttpPlan, Line, Placed, Plan, Shown, Stages, place};
 pub use prove::{ProofError, Witness};
 pub use spec::{
     Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When, Width,

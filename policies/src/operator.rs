@@ -4,6 +4,7 @@
 //! the file lacks is its documented default and carries no line.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use gm_manifest::{
     Bytes, Filesystem, GrantPath, HostPermission, Millis, Network, Percent, PluginId,
@@ -52,6 +53,34 @@ pub struct Operator {
     pub compile_memory: Told<Bytes>,
     /// `[limits] compile_time`
     pub compile_time: Told<Millis>,
+    /// `[limits] reply`
+    pub reply: Bytes,
+    /// `[http]`
+    pub http: HttpRules,
+}
+
+/// `[http]`: what holds of every request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRules {
+    /// `timeout`: wall clock of one request, its redirects included.
+    pub timeout: Told<Millis>,
+    /// `body`: of one response.
+    pub body: Told<Bytes>,
+    /// `redirects` of one request.
+    pub redirects: Told<u32>,
+    /// `allow_private`: addresses that may be asked although they are not public.
+    pub allow_private: Vec<SocketAddr>,
+}
+
+impl Default for HttpRules {
+    fn default() -> Self {
+        Self {
+            timeout: Told::default(Millis::new(10_000)),
+            body: Told::default(Bytes::mb(1)),
+            redirects: Told::default(3),
+            allow_private: Vec::new(),
+        }
+    }
 }
 
 /// `[ceilings]`
@@ -107,6 +136,8 @@ impl Default for Operator {
             plugins: BTreeMap::new(),
             compile_memory: Told::default(Bytes::mb(512)),
             compile_time: Told::default(Millis::new(60_000)),
+            reply: Bytes::mb(1),
+            http: HttpRules::default(),
         }
     }
 }

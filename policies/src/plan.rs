@@ -4,7 +4,10 @@
 //! A [`Plan`] has one maker, which refuses unless the filters are proved: what
 //! can't be proved is never started.
 
+mod http;
+mod http_lines;
 mod lines;
+mod wall_lines;
 
 use std::time::Duration;
 
@@ -15,12 +18,13 @@ use gm_protocol::plan::{
 };
 
 use crate::compiled::Compiled;
-use crate::effective::{Effective, FileRequest, Refused};
+use crate::effective::{Effective, FileRequest, Refused, RefusedBy};
 use crate::grant::Because;
 use crate::operator::Operator;
 use crate::profile_file::{self, FileCalls};
 use crate::spec::SeccompSpec;
 use crate::syscalls::Arch;
+pub use http::HttpPlan;
 pub use lines::{Line, Shown, Stages};
 
 /// `LANDLOCK_ACCESS_FS_*` of linux/landlock.h.
@@ -65,6 +69,7 @@ pub struct Plan {
     effective: Effective,
     files: Vec<Placed>,
     walls: Walls,
+    http: Option<HttpPlan>,
 }
 
 /// A granted path and the place where the plugin has it.
@@ -106,6 +111,7 @@ impl Plan {
         // Whether each is there, and a directory, is only known on a machine.
         let files = as_directories(&effective.files);
         let walls = Walls::prove(engine, &calls_for(&files))?;
+        let http = HttpPlan::derive(&effective, operator)?;
         Ok(Self {
             id: manifest.id().as_str().to_owned(),
             version: manifest.version().to_string(),
@@ -114,7 +120,36 @@ impl Plan {
             effective,
             files,
             walls,
+            http,
         })
+    }
+
+    /// The plan for a kernel with this Landlock: what it can't hold is dropped,
+    /// with its reason.
+    #[must_use]
+    pub fn on_kernel(mut self, landlock_abi: u32) -> Self {
+        let lacking = self
+            .http
+            .as_ref()
+            .and_then(|http| Some((http.lacks(landlock_abi)?, http.grant.clone())));
+        if let Some((why, grant)) = lacking {
+            self.http = None;
+            self.effective.network = None;
+            self.effective.refused.push(Refused {
+                asked: "network",
+                value: grant.scope().join(" "),
+                by: RefusedBy::Host,
+                why,
+                because: grant.because,
+            });
+        }
+        self
+    }
+
+    /// The process that makes its requests, if hosts are granted.
+    #[must_use]
+    pub fn http(&self) -> Option<&HttpPlan> {
+        self.http.as_ref()
     }
 
     /// The plan for the paths that are really there; the others were dropped,
@@ -208,6 +243,10 @@ impl Plan {
             let storage = self.effective.storage.as_ref()?;
             return Some(&storage.because);
         }
+        if op == HostOp::HttpRequest {
+            let network = self.effective.network.as_ref();
+            return network.map(|grant| grant.because.as_slice());
+        }
         let permission = HostPermission::parse(op.permission()).ok()?;
         self.effective.host_api.get(&permission).map(Vec::as_slice)
     }
@@ -294,6 +333,8 @@ impl Plan {
                 "8 MiB and 1.25 times the compiled code",
             ),
             Engine::Lua | Engine::Js => (SCRIPT_RESERVE, "2 MiB for the engine"),
+            // It runs no code.
+            Engine::Http => (0, "the whole limit"),
         };
         match limit.get().checked_sub(reserve) {
             Some(left) if left > 0 => Ok(left),

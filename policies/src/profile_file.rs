@@ -91,6 +91,10 @@ const fn text_of(engine: Engine) -> Text {
             file: "profiles/js.toml",
             text: include_str!("../profiles/js.toml"),
         },
+        Engine::Http => Text {
+            file: "profiles/http.toml",
+            text: include_str!("../profiles/http.toml"),
+        },
     }
 }
 
@@ -558,6 +562,7 @@ mod tests {
         };
         assert_eq!(ceiling(Engine::Wasm), 6);
         assert_eq!(ceiling(Engine::CompileWasm), 24);
+        assert_eq!(ceiling(Engine::Http), 12);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod abi;
 pub mod compile;
 #[cfg(feature = "hosting")]
 mod hosting;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "js")]
 pub mod js;
 #[cfg(feature = "launcher")]

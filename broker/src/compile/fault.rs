@@ -48,6 +48,10 @@ fn not_granted(name: &str) -> Refusal {
         ),
         // Of the operator's rules only a ceiling is about it.
         Some(op) if op.is_storage() => ("storage = \"1mb\"".to_owned(), None),
+        Some(HostOp::HttpRequest) => (
+            "network = { hosts = [\"HOST:443\"] }".to_owned(),
+            Some("network"),
+        ),
         _ => (format!("host_api = [.., {permission:?}]"), Some("host_api")),
     };
     let allowed = rule

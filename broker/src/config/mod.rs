@@ -5,6 +5,7 @@
 //! Everything in it is a ceiling over what manifests ask for.
 
 mod grants;
+mod http;
 mod limits;
 mod reader;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use gm_policy::Operator;
 use serde_json::Value;
 
 use crate::home::{CONFIG_FILE, Dir};
-pub use gm_policy::{Ceilings, Grants};
+pub use gm_policy::{Ceilings, Grants, HttpRules};
 pub use gm_protocol::plan::Level;
 pub use grants::Exception;
 pub use limits::{Isolation, Limits, Restart};
@@ -52,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[restart]`.
     pub restart: Restart,
+    /// `[http]`.
+    pub http: HttpRules,
     /// Where a blacklist comes from: file, directory or URL.
     pub blacklist_source: Option<String>,
 }
@@ -76,6 +79,8 @@ impl Config {
             plugins: self.plugins.iter().map(rules).collect(),
             compile_memory: self.limits.compile_memory,
             compile_time: self.limits.compile_time,
+            reply: self.limits.reply,
+            http: self.http.clone(),
         }
     }
 
@@ -135,6 +140,7 @@ fn parse(text: &str) -> Result<Config, Refusal> {
     document.within("config", |section| values::read(section, &mut to.values))?;
     document.within("limits", |section| Limits::read(section, &mut to.limits))?;
     document.within("restart", |section| Restart::read(section, &mut to.restart))?;
+    document.within("http", |section| http::read(section, &mut to.http))?;
     document.within("blacklist", |section| {
         section.read("source", &mut to.blacklist_source, |item| {
             Ok(Some(item.text()?.to_owned()).filter(|source| !source.is_empty()))

@@ -45,6 +45,11 @@ derived       = 10000
 [restart]
 max     = 3
 backoff = "100ms"
+[http]
+timeout = "10s"
+body    = "1mb"
+redirects = 3
+allow_private = []
 [blacklist]
 source = ""
 "#;
@@ -88,6 +93,10 @@ fn the_documented_defaults_are_those_of_an_absent_file() {
     );
     written.limits.compile_memory = absent.limits.compile_memory;
     written.limits.compile_time = absent.limits.compile_time;
+    assert_eq!(written.http.timeout.value, absent.http.timeout.value);
+    assert_eq!(written.http.body.value, absent.http.body.value);
+    assert_eq!(written.http.redirects.value, absent.http.redirects.value);
+    written.http = absent.http.clone();
     written.ceilings = absent.ceilings.clone();
     written.grants = absent.grants.clone();
     assert_eq!(written, absent);
@@ -128,6 +137,18 @@ strict = true
 }
 
 #[test]
+fn addresses_that_may_be_asked_are_written_with_their_port() {
+    let text = "[http]\nallow_private = [\"127.0.0.1:8080\", \"[::1]:8080\"]\ntimeout = \"3s\"";
+    let http = parse(text).unwrap().http;
+    let shown: Vec<String> = http.allow_private.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["127.0.0.1:8080", "[::1]:8080"]);
+    assert_eq!(
+        (http.timeout.value.get(), http.timeout.line),
+        (3000, Some(3))
+    );
+}
+
+#[test]
 fn an_empty_list_is_deny_all() {
     let config =
         parse("[grants]\nhost_api = []\nnetwork = { hosts = [] }\nfilesystem = { read = [] }\n")
@@ -145,7 +166,7 @@ fn unknown_keys_are_refused_with_their_line_wherever_they_stand() {
     for (text, line, key) in [
         ("shema = \"x\"", 1, "shema"),
         ("\n[isolation]\nmax = \"L4\"", 3, "isolation.max"),
-        ("[http]\ntimeout = \"10s\"", 1, "http"),
+        ("[http]\nproxy = \"x\"", 2, "http.proxy"),
         (
             "[grants]\nfilesystem = { exec = [] }",
             2,
@@ -214,6 +235,14 @@ fn values_out_of_type_or_range_are_refused() {
         "[limits]\nplugins = \"64\"",
         "[limits]\nevent = \"17mb\"",
         "[restart]\nmax = -1",
+        "[http]\ntimeout = \"1ms\"",
+        "[http]\nbody = \"17mb\"",
+        "[http]\nredirects = 21",
+        "[http]\nallow_private = [\"127.0.0.1\"]",
+        "[http]\nallow_private = [\"127.0.0.1:0\"]",
+        "[http]\nallow_private = [\"localhost:80\"]",
+        "[http]\nallow_private = [\"127.1:80\"]",
+        "[http]\nallow_private = \"127.0.0.1:80\"",
     ] {
         let (code, detail) = refused(text);
         assert_eq!(code, Code::ConfigBadValue, "{text}: {detail}");

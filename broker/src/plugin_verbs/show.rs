@@ -199,6 +199,7 @@ fn details(
         json!({
             "host_api": effective.host_api.keys().map(|permission| permission.as_str()).collect::<Vec<_>>(),
             "filesystem": plan.files().iter().map(plan::file_line).collect::<Vec<_>>(),
+            "network": effective.network.iter().flat_map(|grant| grant.scope()).collect::<Vec<_>>(),
             "config": effective.config.iter().map(|(pattern, _)| pattern.as_str()).collect::<Vec<_>>(),
             "memory_bytes": effective.memory.value.get(),
             "time_ms": effective.time.value.get(),
@@ -211,6 +212,9 @@ fn details(
     }
     for file in plan.iter().flat_map(Plan::files) {
         output.line(&format!("granted  {}", plan::file_line(file)));
+    }
+    for line in plan.iter().flat_map(plan::host_lines) {
+        output.line(&format!("granted  {line}"));
     }
     record.insert("granted".into(), granted.unwrap_or(Value::Null));
     let refused = plan.as_ref().map(plan::refused).unwrap_or_default();

@@ -135,6 +135,55 @@ pub fn at_call(act: &str, peer: &mut Peer, call: u32, more: bool) -> Option<()> 
     }
 }
 
+/// When a request is to be made. The first one only: a life of its own follows.
+pub fn at_fetch(act: &str, peer: &mut Peer, id: u32) -> Option<()> {
+    let document = br#"{"status":200,"headers":[],"body":"honest"}"#;
+    let length = i64::try_from(document.len()).ok()?;
+    let fetched = |id, status, bytes: &[u8]| FromRunner::Fetched {
+        id,
+        status,
+        more: false,
+        bytes: bytes.to_vec(),
+    };
+    match act {
+        "says-nothing" => sleep_for_ever(),
+        "ends" => None,
+        "sends-garbage" => peer.raw(&[0x5a; 4000]),
+        "answers-another" => peer.send(&fetched(id + 1, length, document)),
+        "answers-twice" => peer
+            .send(&fetched(id, length, document))
+            .and_then(|()| peer.send(&fetched(id, length, document))),
+        "claims-a-length" => peer.send(&fetched(id, 1 << 40, document)),
+        "answers-no-json" => peer.send(&fetched(id, 4, b"\xff\xfe{}")),
+        "says-not-found" => peer.send(&fetched(id, -2, b"")),
+        "answers-as-a-plugin" => peer.done(id, b"{}"),
+        "paints-a-denial" => peer.send(&fetched(id, -1, b"\x1b[2Jevil\n{\"event\":1}")),
+        "never-ends" => parts_of(peer, &fetched(id, length, document)),
+        _ => peer.send(&fetched(id, length, document)),
+    }
+}
+
+/// A document that goes on and on.
+fn parts_of(peer: &mut Peer, first: &FromRunner) -> Option<()> {
+    let FromRunner::Fetched { id, status, .. } = first else {
+        return None;
+    };
+    peer.send(&FromRunner::Fetched {
+        id: *id,
+        status: *status,
+        more: true,
+        bytes: vec![b' '; 60 << 10],
+    })?;
+    for index in 1.. {
+        peer.send(&FromRunner::Part {
+            index,
+            last: false,
+            bytes: vec![b' '; 60 << 10],
+        })?;
+    }
+    Some(())
+}
+
 /// Goes on as if nothing had happened: the answer is out already.
 fn live_on(peer: &mut Peer, more: bool) -> Option<()> {
     peer.skip_parts(more)?;

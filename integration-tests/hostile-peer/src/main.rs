@@ -1,7 +1,8 @@
 //! Stands where `gm-run-wasm` should stand. It honestly answers each call with
 //! `{"honest":true}`, unless the package's first file is named `act.NAME`: then
 //! it does NAME, once, against the broker. In the place of `gm-compile-wasm` it
-//! does what the module's bytes name, and never compiles.
+//! does what the module's bytes name, and never compiles; in that of `gm-http`,
+//! what the first granted host names: `act-NAME.example`.
 //!
 //! It puts up no wall of its own but filters that allow everything, so that it
 //! can do what no engine could.
@@ -12,7 +13,7 @@ mod peer;
 use std::process::ExitCode;
 
 use gm_protocol::message::ToRunner;
-use gm_protocol::plan::Role;
+use gm_protocol::plan::{Reach, Role};
 
 use peer::Peer;
 
@@ -21,6 +22,14 @@ fn main() -> ExitCode {
         Some(()) => ExitCode::SUCCESS,
         None => ExitCode::FAILURE,
     }
+}
+
+fn act_of(reach: &Reach) -> Option<String> {
+    let Reach::Hosts(hosts) = reach else {
+        return None;
+    };
+    let name = hosts.first()?.name.strip_suffix(".example")?;
+    Some(name.replacen("act-", "act.", 1))
 }
 
 /// A runner's life, with an act in it; none = the link is over.
@@ -32,6 +41,7 @@ fn live() -> Option<()> {
     let named = match setup.role {
         Role::Plugin(task) => task.assets.first().map(|file| file.path.clone()),
         Role::Compile(_) => peer::module(),
+        Role::Http(task) => act_of(&task.reach),
     };
     let act = named.as_deref().and_then(|name| name.strip_prefix("act."));
     let act = act.unwrap_or("none");
@@ -47,6 +57,10 @@ fn live() -> Option<()> {
                 acts::at_call(act, &mut peer, call, more)?;
                 peer.skip_parts(more)?;
                 peer.done(call, b"{\"honest\":true}")?;
+            }
+            ToRunner::Fetch { id, more, .. } => {
+                peer.skip_parts(more)?;
+                acts::at_fetch(act, &mut peer, id)?;
             }
             ToRunner::Stop => return Some(()),
             _ => return None,

@@ -24,6 +24,8 @@ mod graph;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod manifest;

@@ -45,6 +45,12 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("mlua", &["gm-sandbox-runner"]),
     ("rquickjs", &["gm-sandbox-runner"]),
     ("landlock", &["gm-sandbox-runner"]),
+    ("rustls", &["gm-sandbox-runner"]),
+    ("webpki-roots", &["gm-sandbox-runner"]),
+    ("httparse", &["gm-sandbox-runner"]),
+    ("simple-dns", &["gm-sandbox-runner"]),
+    ("url", &["gm-sandbox-runner"]),
+    ("rcgen", &["gm-sandbox-runner"]),
     ("gix", &["gm-broker"]),
     ("rusqlite", &["gm-broker"]),
     ("clap", &["gm-broker"]),
@@ -57,6 +63,7 @@ const STATIC: &[&str] = &[
     "gm-compile-wasm",
     "gm-run-lua",
     "gm-run-js",
+    "gm-http",
 ];
 
 /// What the linker leaves of the code generator in a binary that holds it.
@@ -193,6 +200,41 @@ fn a_runner_of_scripts_links_its_own_engine_and_no_other() {
                 "the runner of {feature} links {other}"
             );
         }
+    }
+}
+
+#[test]
+fn process_that_makes_requests_links_no_engine_and_nothing_else_links_tls() {
+    let of = |feature: &str| {
+        let words = [
+            "-p",
+            "gm-sandbox-runner",
+            "--no-default-features",
+            "--features",
+            feature,
+        ];
+        tree(&words)
+    };
+    let http = of("http");
+    assert!(http.contains("rustls") && http.contains("ring"), "{http:?}");
+    for other in [
+        "wasmer",
+        "rcgen",
+        "toml",
+        "seccompiler",
+        "ipc-channel",
+        "sequoia-openpgp",
+    ] {
+        assert!(!http.contains(other), "gm-http links {other}");
+    }
+    for (name, linked) in [
+        ("gm-launcher", of("launcher")),
+        ("gm-run-wasm", of("wasm")),
+        ("gm-compile-wasm", of("compile-wasm")),
+        ("gm-broker", tree(&["-p", "gm-broker"])),
+    ] {
+        assert!(!linked.contains("rustls"), "{name} links rustls");
+        assert!(!linked.contains("simple-dns"), "{name} links a resolver");
     }
 }
 

@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{MAKE_REG, PLUGIN_PIDS, Plan, READ_DIR, READ_FILE, TRUNCATE, WRITE_FILE};
-use crate::compiled::Layer;
 use crate::effective::Effective;
 use crate::grant::Because;
-use crate::spec::{Action, ArgCond, LayerName, Op, Rule};
+use crate::network::NetGrant;
+use crate::spec::LayerName;
 
 const SCHEMA: &str = "gm.policy/1";
 
@@ -46,7 +46,7 @@ pub enum Stages {
 }
 
 impl Stages {
-    fn has(self, layer: LayerName) -> bool {
+    pub(super) fn has(self, layer: LayerName) -> bool {
         match layer {
             LayerName::Soft | LayerName::Veto => true,
             LayerName::Loading => self != Self::Running,
@@ -67,7 +67,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn new(kind: &'static str, fields: Value, text: String) -> Self {
+    pub(super) fn new(kind: &'static str, fields: Value, text: String) -> Self {
         let fields = match fields {
             Value::Object(fields) => fields,
             // Only objects are written below.
@@ -81,12 +81,34 @@ impl Line {
         }
     }
 
-    fn because(kind: &'static str, mut fields: Value, because: &[Because], text: &str) -> Self {
+    pub(super) fn because(
+        kind: &'static str,
+        mut fields: Value,
+        because: &[Because],
+        text: &str,
+    ) -> Self {
         if let Value::Object(fields) = &mut fields {
             fields.insert("because".into(), json!(because));
         }
         let reasons: Vec<String> = because.iter().map(Because::text).collect();
         Self::new(kind, fields, format!("{text:<50}  {}", reasons.join("; ")))
+    }
+
+    /// The same of the process that makes the plugin's requests.
+    fn of_http(mut self) -> Self {
+        self.kind = match self.kind {
+            "plan" => "http_plan",
+            "rule" => "http_rule",
+            "landlock" => "http_landlock",
+            "mount" => "http_mount",
+            "limit" => "http_limit",
+            "fd" => "http_fd",
+            "proof" => "http_proof",
+            other => other,
+        };
+        self.text = self.text.replace('\n', "\nhttp     ");
+        self.text.insert_str(0, "http     ");
+        self
     }
 
     /// What it is about: `plan`, `rule`, `landlock`, …
@@ -148,6 +170,10 @@ impl Plan {
         if let (Value::Object(enforced), Some(storage)) = (&mut enforced, &self.effective.storage) {
             enforced.insert("storage".into(), json!(storage.value.get()));
         }
+        // Only where there is one: the name of a plan without hosts stays what it was.
+        if let (Some(http), Value::Object(enforced)) = (&self.http, &mut enforced) {
+            enforced.insert("http".into(), http.enforced());
+        }
         let digest = Sha256::digest(enforced.to_string().as_bytes());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -164,7 +190,7 @@ impl Plan {
     #[must_use]
     pub fn lines(&self, shown: Shown) -> Vec<Line> {
         let mut lines = vec![self.plan_line(shown)];
-        lines.extend(self.rules(shown.stages));
+        lines.extend(self.walls.rules(shown.stages));
         lines.extend(self.landlock_lines(shown.landlock_abi));
         lines.extend(self.mounts());
         lines.extend(self.limit_lines());
@@ -172,13 +198,10 @@ impl Plan {
         // No `env` line: the environment is empty.
         lines.extend(self.host_calls());
         lines.extend(self.refused());
-        lines.extend(
-            self.walls
-                .compiled
-                .layers()
-                .iter()
-                .map(|layer| self.proof(layer)),
-        );
+        lines.extend(self.walls.proofs());
+        if let Some(http) = &self.http {
+            lines.extend(http.lines(shown).into_iter().map(Line::of_http));
+        }
         lines
     }
 
@@ -208,57 +231,6 @@ impl Plan {
             "ceiling": ceiling,
         });
         Line::new("plan", fields, text)
-    }
-
-    fn rules(&self, stages: Stages) -> Vec<Line> {
-        let spec = &self.walls.spec;
-        // As the kernel meets them: what a plugin may do comes first.
-        let order = [
-            LayerName::Running,
-            LayerName::Loading,
-            LayerName::Soft,
-            LayerName::Veto,
-        ];
-        let mut lines = Vec::new();
-        for name in order.into_iter().filter(|name| stages.has(*name)) {
-            for (sysno, rule) in &spec.layer(name).rules {
-                // A soft call passes the allow lists only to get its errno.
-                let passed = rule.action == Action::Allow && spec.soft.rules.contains_key(sysno);
-                if !passed {
-                    lines.push(self.rule(name, sysno.number(), sysno.name(spec.arch), rule));
-                }
-            }
-        }
-        lines
-    }
-
-    fn rule(&self, layer: LayerName, nr: u32, call: &str, rule: &Rule) -> Line {
-        let when: Vec<Vec<Value>> = rule
-            .when
-            .lists()
-            .iter()
-            .map(|list| list.iter().map(condition).collect())
-            .collect();
-        let action = match rule.action {
-            Action::Errno(errno) => format!("errno {}", errno.name()),
-            other => other.name().to_owned(),
-        };
-        let fields = json!({
-            "stage": layer.name(),
-            "arch": self.arch().name(),
-            "nr": nr,
-            "call": call,
-            "action": rule.action.name(),
-            "errno": match rule.action { Action::Errno(errno) => Some(errno.name()), _ => None },
-            "when": when,
-            "cacheable": rule.action == Action::Allow && rule.when.is_always(),
-        });
-        let text = format!(
-            "  {:<8} {call:<18} {action:<13} {}",
-            layer.name(),
-            condition_text(rule)
-        );
-        Line::because("rule", fields, &rule.because, &text)
     }
 
     fn landlock_lines(&self, abi: u32) -> Vec<Line> {
@@ -397,13 +369,7 @@ impl Plan {
             Line::because("host_call", fields, &because, &format!("host     {name}"))
         });
         let granted = self.granted_calls().map(|op| {
-            let scope: Option<Vec<&str>> = (op == HostOp::ConfigGet).then(|| {
-                self.effective
-                    .config
-                    .iter()
-                    .map(|(pattern, _)| pattern.as_str())
-                    .collect()
-            });
+            let scope = self.scope_of(op);
             let because = self.reason_for(op).unwrap_or_default();
             let fields = json!({"name": op.as_str(), "scope": scope});
             let scope = scope
@@ -417,6 +383,16 @@ impl Plan {
             )
         });
         free.chain(granted).chain(self.file_calls()).collect()
+    }
+
+    /// What a call may be about, where the grant names it.
+    fn scope_of(&self, op: HostOp) -> Option<Vec<&str>> {
+        let keys = || self.effective.config.iter();
+        match op {
+            HostOp::ConfigGet => Some(keys().map(|(pattern, _)| pattern.as_str()).collect()),
+            HostOp::HttpRequest => self.effective.network.as_ref().map(NetGrant::scope),
+            _ => None,
+        }
     }
 
     fn file_calls(&self) -> Vec<Line> {
@@ -461,35 +437,6 @@ impl Plan {
         });
         refused.collect()
     }
-
-    fn proof(&self, layer: &Layer) -> Line {
-        let theorems: Map<String, Value> = layer
-            .theorems
-            .iter()
-            .map(|theorem| (theorem.to_string(), true.into()))
-            .collect();
-        let (length, exempt) = (layer.program.raw().len(), self.arch().exempt());
-        let asked: Vec<&str> = theorems.keys().map(String::as_str).collect();
-        let text = format!(
-            "proof    {:<8} equal to its rules over every input ({length} instructions, {} nodes, {} µs); {}",
-            layer.name.name(),
-            layer.nodes,
-            layer.micros,
-            asked.join(" "),
-        );
-        let fields = json!({
-            "layer": layer.name.name(),
-            "index": layer.name.index(),
-            "instructions": length,
-            "digest": layer.program.digest(),
-            "equal": true,
-            "nodes": layer.nodes,
-            "micros": layer.micros,
-            "exempt": exempt,
-            "theorems": theorems,
-        });
-        Line::new("proof", fields, text)
-    }
 }
 
 /// Names the engine and what of its settings changes what a plugin may do.
@@ -498,10 +445,11 @@ const fn engine_id(engine: Engine) -> &'static str {
         Engine::Wasm | Engine::CompileWasm => ENGINE_ID,
         Engine::Lua => "luau/gm-2",
         Engine::Js => "quickjs-ng/gm-2",
+        Engine::Http => "http",
     }
 }
 
-fn own_mounts(engine: Engine) -> Vec<Line> {
+pub(super) fn own_mounts(engine: Engine) -> Vec<Line> {
     let mount = |target: &str, kind: &str, source: Option<&str>, flags: &[&str], why: &str| {
         // Its size is that of the compiled code, which no manifest tells.
         let fields = json!({"target": target, "type": kind, "source": source, "flags": flags, "bytes": null});
@@ -545,49 +493,4 @@ fn rights(bits: u64) -> Vec<&'static str> {
     ];
     let set = NAMES.iter().filter(|(bit, _)| bits & bit != 0);
     set.map(|(_, name)| *name).collect()
-}
-
-fn op_name(op: Op) -> &'static str {
-    match op {
-        Op::Eq => "eq",
-        Op::Ne => "ne",
-        Op::Lt => "lt",
-        Op::Le => "le",
-        Op::Gt => "gt",
-        Op::Ge => "ge",
-        Op::MaskedEq(_) => "masked_eq",
-    }
-}
-
-fn condition(cond: &ArgCond) -> Value {
-    let mut fields = json!({
-        "arg": cond.arg(),
-        "width": cond.width().bits(),
-        "op": op_name(cond.op()),
-        "value": cond.value(),
-    });
-    if let (Op::MaskedEq(mask), Value::Object(fields)) = (cond.op(), &mut fields) {
-        fields.insert("mask".into(), mask.into());
-    }
-    fields
-}
-
-fn condition_text(rule: &Rule) -> String {
-    let one = |cond: &ArgCond| {
-        let (arg, value) = (cond.arg(), cond.value());
-        match cond.op() {
-            Op::Eq => format!("arg{arg} == {value:#x}"),
-            Op::Ne => format!("arg{arg} != {value:#x}"),
-            Op::Lt => format!("arg{arg} < {value:#x}"),
-            Op::Le => format!("arg{arg} <= {value:#x}"),
-            Op::Gt => format!("arg{arg} > {value:#x}"),
-            Op::Ge => format!("arg{arg} >= {value:#x}"),
-            Op::MaskedEq(mask) => format!("arg{arg} & {mask:#x} == {value:#x}"),
-        }
-    };
-    let all = |list: &Vec<ArgCond>| list.iter().map(one).collect::<Vec<_>>().join(" and ");
-    match rule.when.lists() {
-        [] => "always".to_owned(),
-        lists => lists.iter().map(all).collect::<Vec<_>>().join(" or "),
-    }
 }

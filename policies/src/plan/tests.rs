@@ -223,3 +223,74 @@ fn storage_gives_its_four_calls_and_its_quota_with_the_line_that_asks() {
     assert!(!without.host_ops().has(HostOp::StorageGet));
     assert_eq!(without.storage_bytes(), 0);
 }
+
+fn with_network(permissions: &str) -> Plan {
+    let mut operator = Operator::default();
+    operator.grants.network = crate::Told::at(gm_manifest::Network::Public, 7);
+    Plan::derive(&manifest("wasm", permissions), &operator).unwrap()
+}
+
+#[test]
+fn granted_hosts_are_the_scope_of_a_call_and_open_nothing_in_the_plugins_process() {
+    let hosts = "network = { hosts = [\"*.b.example:443\", \"a.example:80\"] }";
+    let (with, without) = (with_network(hosts), plan(""));
+    assert!(with.host_ops().has(HostOp::HttpRequest) && with.imports().has(HostOp::HttpRequest));
+    assert!(!without.host_ops().has(HostOp::HttpRequest) && without.http().is_none());
+    assert_eq!(with.filters(), without.filters());
+    assert_eq!(with.landlock(7), without.landlock(7));
+    let call = lines(&with, "host_call").pop().unwrap();
+    assert_eq!(call["name"], "http_request");
+    assert_eq!(
+        call["scope"],
+        serde_json::json!(["*.b.example:443", "a.example:80"])
+    );
+    assert_eq!(call["because"][0]["line"], 12);
+    assert_ne!(with.profile_digest(), without.profile_digest());
+}
+
+#[test]
+fn process_that_makes_requests_is_shown_after_the_plugins_own() {
+    let plan = with_network("network = { hosts = [\"a.example:8080\"] }");
+    let ports: Vec<_> = lines(&plan, "http_landlock")
+        .iter()
+        .map(|line| line["port"].clone())
+        .collect();
+    assert_eq!(
+        ports,
+        serde_json::json!([8080, 53, null])
+            .as_array()
+            .unwrap()
+            .as_slice()
+    );
+    let first = lines(&plan, "http_plan").pop().unwrap();
+    assert_eq!(
+        (first["network"].clone(), first["ceiling"].clone()),
+        ("host".into(), 12.into())
+    );
+    assert_eq!(lines(&plan, "http_proof").len(), 4);
+    let shown = plan.lines(shown());
+    let last_own = shown.iter().rposition(|line| line.kind() == "proof");
+    let first_http = shown.iter().position(|line| line.kind() == "http_plan");
+    assert!(last_own < first_http);
+    assert!(
+        shown
+            .iter()
+            .filter(|line| line.kind().starts_with("http_"))
+            .all(|line| line.text().starts_with("http "))
+    );
+}
+
+#[test]
+fn hosts_need_a_kernel_that_can_hold_their_ports() {
+    let hosts = || with_network("network = { hosts = [\"a.example:443\"] }");
+    assert!(hosts().on_kernel(4).http().is_some());
+    let plan = hosts().on_kernel(3);
+    assert!(plan.http().is_none() && !plan.host_ops().has(HostOp::HttpRequest));
+    let refused = plan.effective().refused.first().unwrap();
+    assert_eq!(
+        (refused.asked, refused.by),
+        ("network", crate::RefusedBy::Host)
+    );
+    // Every port is open to it anyway.
+    assert!(with_network("network = true").on_kernel(3).http().is_some());
+}

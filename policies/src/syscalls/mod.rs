@@ -132,6 +132,7 @@ static WIDTHS: &[(&str, &[(u8, Width)])] = {
         ("fcntl", &[(0, Low32), (1, Low32)]),
         ("futex", &[(1, Low32), (2, Low32), (5, Low32)]),
         ("getrandom", &[(1, Full64), (2, Low32)]),
+        ("getsockopt", &[(1, Low32), (2, Low32)]),
         ("ioctl", &[(0, Low32), (1, Low32)]),
         ("lseek", &[(0, Low32), (1, Full64), (2, Low32)]),
         ("madvise", &[(1, Full64), (2, Low32)]),

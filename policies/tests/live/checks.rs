@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gm_manifest::Manifest;
-use gm_policy::{Arch, CompilePlan, Operator, Plan, Program, SeccompData, Stack};
+use gm_manifest::{Manifest, Network};
+use gm_policy::{Arch, CompilePlan, Operator, Plan, Program, SeccompData, Stack, Told};
 use gm_protocol::plan::{Filters as Layers, SockFilter};
 
 use crate::ask::{Answer, Asker, Failed, Filters, Question};
@@ -22,7 +22,7 @@ const MAY_SKIP: &str = "GM_TEST_MAY_SKIP";
 
 type Check = (&'static str, fn(&Asker));
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 9] = [
     (
         "probe_sees_every_call_as_allowed_where_no_layer_is",
         no_layers,
@@ -42,6 +42,14 @@ const CHECKS: [Check; 7] = [
     (
         "kernel_answers_the_compilers_running_stage_as_the_model_does",
         |asker| same(asker, &compiler(), Stage::Running),
+    ),
+    (
+        "kernel_answers_the_loading_stage_of_requests_as_the_model_does",
+        |asker| same(asker, &requests(), Stage::Loading),
+    ),
+    (
+        "kernel_answers_the_running_stage_of_requests_as_the_model_does",
+        |asker| same(asker, &requests(), Stage::Running),
     ),
     ("missing_layer_is_seen", missing_layer),
     ("call_more_than_the_model_has_is_seen", one_call_more),
@@ -122,6 +130,16 @@ fn runner() -> Layers {
     Plan::derive(&manifest, &Operator::default())
         .unwrap()
         .filters()
+}
+
+/// What the broker sends the process that makes a plugin's requests.
+fn requests() -> Layers {
+    let manifest = "[identity]\nplugin_id = \"com.example.a\"\npublic_key = \"\"\n[plugin]\nname = \"A\"\nversion = \"1.0.0\"\napi_version = \"2.0\"\nkind = \"wasm\"\nentrypoint = \"a.wasm\"\n[permissions]\nnetwork = true\n";
+    let manifest = Manifest::parse(manifest.as_bytes()).unwrap();
+    let mut operator = Operator::default();
+    operator.grants.network = Told::at(Network::Public, 1);
+    let plan = Plan::derive(&manifest, &operator).unwrap();
+    plan.http().unwrap().filters()
 }
 
 fn compiler() -> Layers {

@@ -52,6 +52,17 @@ pub enum ToRunner {
     },
     /// Nothing more will come: end with status 0.
     Stop,
+    /// To `gm-http`: make a request.
+    Fetch {
+        /// Chosen by the broker, never reused in a process's life.
+        id: u32,
+        /// How long it may take, from its arrival on.
+        time_ms: u32,
+        /// The document goes on in parts.
+        more: bool,
+        /// The request or its beginning, JSON text.
+        bytes: Vec<u8>,
+    },
 }
 
 /// From a runner to the broker. All of it is a claim.
@@ -120,6 +131,18 @@ pub enum FromRunner {
     },
     /// The process is about to end; only with sequence number 0xFFFFFFFF.
     Last(Last),
+    /// From `gm-http`: the answer to a request.
+    Fetched {
+        /// The broker's number of the request.
+        id: u32,
+        /// As the ABI returns it: ≥ 0 the length of the response; < 0 an error.
+        status: i64,
+        /// The document goes on in parts.
+        more: bool,
+        /// The response, JSON text, or its beginning; of an error its text, of
+        /// what is not granted the host and port that were asked for.
+        bytes: Vec<u8>,
+    },
 }
 
 /// What a walled process sees of its own walls before it goes on.

@@ -3,6 +3,8 @@
 //!
 //! Only values: no parser, no proof and no system call lives here.
 
+use std::net::{IpAddr, SocketAddr};
+
 use bincode::{Decode, Encode};
 
 /// Names engine, compiler and settings of the artifacts that `gm-run-wasm`
@@ -92,14 +94,30 @@ plain! {
         Lua = "lua",
         /// `gm-run-js`: runs a JavaScript module.
         Js = "js",
+        /// `gm-http`: makes one plugin's requests.
+        Http = "http",
     }
 }
 
 impl Engine {
-    /// Whether it runs a plugin; the others work on one and end.
+    /// Whether it runs a plugin's code.
     #[must_use]
     pub const fn runs_plugin(self) -> bool {
+        matches!(self, Self::Wasm | Self::Lua | Self::Js)
+    }
+
+    /// Whether it serves until it is told to stop, and is looked at a second time
+    /// when its last filter is up; the others do one thing and end.
+    #[must_use]
+    pub const fn stays(self) -> bool {
         !matches!(self, Self::CompileWasm)
+    }
+
+    /// Whether it is in the host's network namespace: the one exception. Every
+    /// other process has an empty one of its own.
+    #[must_use]
+    pub const fn shares_network(self) -> bool {
+        matches!(self, Self::Http)
     }
 
     /// Whether the code lies in the process's mount tree, at [`CODE_PATH`]; else
@@ -116,6 +134,7 @@ impl Engine {
             Self::Wasm => &[FD_LINK, FD_ASSETS],
             Self::Lua | Self::Js => &[FD_LINK, FD_CODE, FD_ASSETS],
             Self::CompileWasm => &[FD_LINK, FD_MODULE, FD_OUTPUT],
+            Self::Http => &[FD_LINK],
         }
     }
 }
@@ -227,6 +246,8 @@ plain! {
         StorageSet = "storage_set",
         /// Takes a value out of it.
         StorageDelete = "storage_delete",
+        /// Makes a request to a granted host.
+        HttpRequest = "http_request",
     }
 }
 
@@ -234,6 +255,8 @@ plain! {
 pub const FILESYSTEM: &str = "filesystem";
 /// What a call about storage needs in the manifest; no permission of `host_api`.
 pub const STORAGE: &str = "storage";
+/// What a request needs in the manifest; no permission of `host_api`.
+pub const NETWORK: &str = "network";
 
 impl HostOp {
     /// The manifest's `host_api` permission, or key of `[permissions]`, without
@@ -252,6 +275,7 @@ impl HostOp {
             Self::StorageGet | Self::StorageList | Self::StorageSet | Self::StorageDelete => {
                 STORAGE
             }
+            Self::HttpRequest => NETWORK,
         }
     }
 
@@ -442,6 +466,71 @@ pub struct CompileSetup {
     pub output_bytes: u64,
 }
 
+/// A host that may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ReachHost {
+    /// Lower-case ASCII: a name, `*.` and the name above, or an IPv4 address.
+    pub name: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// Whom a process may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Reach {
+    /// Any public host, on any port.
+    Public,
+    /// These alone.
+    Hosts(Vec<ReachHost>),
+}
+
+/// A name whose address the host knows by itself, as of `/etc/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct KnownHost {
+    /// Lower-case ASCII.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// What the process that makes requests is told besides its walls.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct HttpSetup {
+    /// Whom it may ask.
+    pub reach: Reach,
+    /// Addresses that may be asked although they are not public.
+    pub allow_private: Vec<SocketAddr>,
+    /// Who is asked for addresses, in this order.
+    pub nameservers: Vec<SocketAddr>,
+    /// Names that nobody is asked for.
+    pub known: Vec<KnownHost>,
+    /// Most bytes of a response's body.
+    pub body_bytes: u32,
+    /// Most bytes of a request's document or of its answer.
+    pub document_bytes: u32,
+    /// Most redirects of one request.
+    pub redirects: u32,
+}
+
+impl HttpSetup {
+    /// TCP ports that it may connect to, ascending; none = all of them. Among
+    /// them are those of the nameservers, since an answer may be too long for a
+    /// datagram.
+    #[must_use]
+    pub fn ports(&self) -> Option<Vec<u16>> {
+        let Reach::Hosts(hosts) = &self.reach else {
+            return None;
+        };
+        let hosts = hosts.iter().map(|host| host.port);
+        let mut ports: Vec<u16> = hosts
+            .chain(self.nameservers.iter().map(SocketAddr::port))
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        Some(ports)
+    }
+}
+
 /// What one kind of engine is told.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Role {
@@ -449,6 +538,8 @@ pub enum Role {
     Plugin(PluginSetup),
     /// For `gm-compile-wasm`.
     Compile(CompileSetup),
+    /// For `gm-http`.
+    Http(HttpSetup),
 }
 
 /// The first frame of the broker: the walls that the process puts round
@@ -487,5 +578,25 @@ mod tests {
         let set = HostOps::NONE.with(HostOp::Log).with(HostOp::EdgePut);
         assert!(set.has(HostOp::Log) && set.has(HostOp::EdgePut));
         assert!(!set.has(HostOp::NodePut));
+    }
+
+    #[test]
+    fn ports_are_those_of_hosts_and_nameservers_or_all_of_them() {
+        let host = |name: &str, port| ReachHost {
+            name: name.to_owned(),
+            port,
+        };
+        let mut setup = HttpSetup {
+            reach: Reach::Hosts(vec![host("b", 443), host("a", 80), host("c", 443)]),
+            allow_private: vec![],
+            nameservers: vec![SocketAddr::from(([127, 0, 0, 53], 53))],
+            known: vec![],
+            body_bytes: 0,
+            document_bytes: 0,
+            redirects: 0,
+        };
+        assert_eq!(setup.ports(), Some(vec![53, 80, 443]));
+        setup.reach = Reach::Public;
+        assert_eq!(setup.ports(), None);
     }
 }

@@ -111,6 +111,7 @@ impl Import {
                 | HostOp::EdgeGet
                 | HostOp::EdgeQuery
                 | HostOp::FileList
+                | HostOp::HttpRequest
                 | HostOp::StorageGet
                 | HostOp::StorageList => Shape::Query,
             },

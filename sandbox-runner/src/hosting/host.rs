@@ -324,7 +324,8 @@ const fn yields(op: HostOp) -> bool {
         | HostOp::EdgeGet
         | HostOp::EdgeQuery
         | HostOp::StorageGet
-        | HostOp::StorageList => true,
+        | HostOp::StorageList
+        | HostOp::HttpRequest => true,
         // What the host answers of files is only that it denies them.
         HostOp::FileRead | HostOp::FileList | HostOp::FileWrite => false,
         HostOp::Log | HostOp::NodePut | HostOp::EdgePut | HostOp::EventEmit => false,

@@ -45,7 +45,7 @@ pub(crate) fn setup(link: &mut RunnerEnd) -> Setup {
 pub(crate) fn task(setup: &Setup) -> &PluginSetup {
     match &setup.role {
         Role::Plugin(task) => task,
-        Role::Compile(_) => sys::exit_now(last::BROKEN_LINK),
+        Role::Compile(_) | Role::Http(_) => sys::exit_now(last::BROKEN_LINK),
     }
 }
 

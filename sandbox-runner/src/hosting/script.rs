@@ -72,7 +72,7 @@ const fn form(op: HostOp) -> (Takes, Gives) {
     match op {
         HostOp::Log => (Takes::LevelText, Gives::Nothing),
         HostOp::ConfigGet | HostOp::NodeGet | HostOp::FileList => (Takes::Text, Gives::Document),
-        HostOp::NodeQuery | HostOp::EdgeGet | HostOp::EdgeQuery => {
+        HostOp::NodeQuery | HostOp::EdgeGet | HostOp::EdgeQuery | HostOp::HttpRequest => {
             (Takes::Document, Gives::Document)
         }
         HostOp::NodePut | HostOp::EdgePut => (Takes::Document, Gives::Count),

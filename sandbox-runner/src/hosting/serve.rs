@@ -50,7 +50,8 @@ pub(crate) fn serve(mut plugin: impl Plugin) -> ! {
             ToRunner::Setup(_)
             | ToRunner::Go
             | ToRunner::HostDone { .. }
-            | ToRunner::Part { .. } => sys::exit_now(last::BROKEN_LINK),
+            | ToRunner::Part { .. }
+            | ToRunner::Fetch { .. } => sys::exit_now(last::BROKEN_LINK),
         }
     }
 }

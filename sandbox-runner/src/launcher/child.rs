@@ -23,7 +23,7 @@ use rustix::thread::{
 use super::grants::Grants;
 use super::limits::Bounds;
 use super::mounts::{self, Content};
-use super::sys;
+use super::sys::{self, Network};
 
 /// Exit status of a child that could not put its walls up.
 pub(crate) const WALL_MISSING: i32 = 30;
@@ -87,6 +87,8 @@ pub(crate) struct Child<'a> {
     /// Whether `setgroups` is allowed: not where the gid map was written
     /// without privilege.
     pub(crate) drop_groups: bool,
+    /// Whose network it has.
+    pub(crate) network: Network,
     /// Where the root is mounted.
     pub(crate) scratch: &'a Path,
     /// Options of the root tmpfs.

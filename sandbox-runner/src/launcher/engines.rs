@@ -26,6 +26,7 @@ pub(crate) const fn file_name(engine: Engine) -> &'static CStr {
         Engine::CompileWasm => c"gm-compile-wasm",
         Engine::Lua => c"gm-run-lua",
         Engine::Js => c"gm-run-js",
+        Engine::Http => c"gm-http",
     }
 }
 
@@ -86,7 +87,7 @@ impl Engines {
         match (engine, &self.warm) {
             (Engine::Wasm, Ok(vetted)) => Ok(Some(vetted)),
             (Engine::Wasm, Err(why)) => Err(missing(WARM, why)),
-            (Engine::CompileWasm | Engine::Lua | Engine::Js, _) => Ok(None),
+            (Engine::CompileWasm | Engine::Lua | Engine::Js | Engine::Http, _) => Ok(None),
         }
     }
 

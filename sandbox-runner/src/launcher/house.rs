@@ -25,7 +25,7 @@ use super::orders::Accepted;
 use super::settings::Settings;
 use super::start::{Process, start};
 use super::sweeper::Sweeper;
-use super::sys;
+use super::sys::{self, Network};
 
 /// Limits of the trial child: it does nothing.
 const TRIAL: GroupLimits = GroupLimits {
@@ -223,10 +223,14 @@ impl House {
             !self.slots.shared(),
             !contents.is_empty(),
             (order.reads.len(), order.data_bytes() > 0),
+            network_of(order.engine),
         )?;
         let exec = exec(order, binary)?;
         let grants = Grants::prepare(order, ids, !self.slots.shared())?;
-        let child = self.child(Some(exec), contents, grants, bounds)?;
+        let child = Child {
+            network: network_of(order.engine),
+            ..self.child(Some(exec), contents, grants, bounds)?
+        };
         let process = start(&child, ids, group, broker)?;
         Ok((process, expected, binary.digest.clone()))
     }
@@ -242,6 +246,7 @@ impl House {
         Ok(Child {
             exec,
             drop_groups: !self.slots.shared(),
+            network: Network::Own,
             scratch: &self.scratch,
             root_options,
             contents,
@@ -304,6 +309,15 @@ fn last_cap() -> Result<u32, Fault> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| wall(Control::Caps, path, super::fault::errno(&e)))?;
     text.trim().parse().map_err(|_| config(path, "no number"))
+}
+
+/// Asked of the engine alone: no order says it.
+const fn network_of(engine: Engine) -> Network {
+    if engine.shares_network() {
+        Network::Host
+    } else {
+        Network::Own
+    }
 }
 
 fn contents<'a>(order: &'a Accepted, warm: Option<&'a Vetted>) -> Vec<Content<'a>> {

@@ -20,6 +20,7 @@ use super::fault::{breach, errno, wall};
 use super::ids::Ids;
 use super::limits::{Bounds, parse};
 use super::start::Process;
+use super::sys::Network;
 
 /// `/dev/null` is character device 1:3 on every Linux (devices.txt).
 const NULL: (u32, u32) = (1, 3);
@@ -37,6 +38,8 @@ pub(crate) struct Expected {
     pub(crate) executable: bool,
     /// How many granted paths there are, and whether there is a `$DATA`.
     mounted: (usize, bool),
+    /// Whose network it has.
+    network: Network,
 }
 
 impl Expected {
@@ -47,6 +50,7 @@ impl Expected {
         no_groups: bool,
         executable: bool,
         mounted: (usize, bool),
+        network: Network,
     ) -> Result<Self, Fault> {
         let noted = fds.iter().map(|(number, fd)| {
             let seen = fstat(fd).map_err(|e| wall(Control::Descriptors, "fstat", e))?;
@@ -58,6 +62,7 @@ impl Expected {
             no_groups,
             executable,
             mounted,
+            network,
         })
     }
 }
@@ -197,7 +202,11 @@ fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(
         (Control::UserNs, "ns/user", own.user != theirs.user),
         (Control::MountNs, "ns/mnt", own.mnt != theirs.mnt),
         (Control::PidNs, "ns/pid", own.pid != theirs.pid),
-        (Control::NetNs, "ns/net", own.net != theirs.net),
+        (
+            Control::NetNs,
+            "ns/net",
+            (own.net != theirs.net) == (expected.network == Network::Own),
+        ),
         (Control::IpcNs, "ns/ipc", own.ipc != theirs.ipc),
         (Control::UtsNs, "ns/uts", own.uts != theirs.uts),
         (Control::Mounts, "mountinfo", mounted(seen, expected)),

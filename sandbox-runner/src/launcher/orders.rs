@@ -151,6 +151,7 @@ fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
         // What it may write is its $DATA, half of its memory at most.
         Engine::Wasm | Engine::Lua | Engine::Js => (1..=1, 0..=limits.memory_bytes / 2, false),
         Engine::CompileWasm => (1..=COMPILE_PIDS, 1..=OUTPUT_BYTES, true),
+        Engine::Http => (1..=1, 0..=0, false),
     };
     let rules = [
         ("memory_bytes", MEMORY.contains(&limits.memory_bytes)),
@@ -180,6 +181,8 @@ fn check_kinds(engine: Engine, kinds: &[FdKind]) -> Result<(), Fault> {
             &[FdKind::Assets, FdKind::Read, FdKind::Hide],
         ),
         Engine::CompileWasm => (&[FdKind::Link, FdKind::Module, FdKind::Output], &[]),
+        // The one in the host's network namespace: nothing but the link goes in.
+        Engine::Http => (&[FdKind::Link], &[]),
     };
     let count = |kind: &FdKind| kinds.iter().filter(|k| *k == kind).count();
     let whole = needed.iter().all(|kind| count(kind) == 1);
@@ -332,6 +335,23 @@ mod tests {
         let order = Accepted::judge(Engine::CompileWasm, COMPILE, &kinds, fds).unwrap();
         let numbers: Vec<i32> = order.fds().iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_process_in_the_hosts_network_takes_nothing_but_its_link() {
+        let (_broker, good) = pair();
+        assert!(Accepted::judge(Engine::Http, WASM, &[FdKind::Link], vec![good]).is_ok());
+        for kind in [FdKind::Code, FdKind::Assets, FdKind::Read, FdKind::Output] {
+            let fds = vec![link(), code()];
+            let said = why(Engine::Http, WASM, &[FdKind::Link, kind], fds);
+            assert!(said.contains("doesn't take"), "{said}");
+        }
+        let writes = Limits {
+            file_bytes: 1,
+            ..WASM
+        };
+        let said = why(Engine::Http, writes, &[FdKind::Link], vec![link()]);
+        assert!(said.contains("file_bytes"), "{said}");
     }
 
     #[test]

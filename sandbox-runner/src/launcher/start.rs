@@ -140,7 +140,7 @@ pub(crate) fn start(
     let theirs = rustix::io::fcntl_dupfd_cloexec(&near, ASIDE).map_err(channel)?;
     // A copy of it left here would hide that the child has closed its own.
     drop(near);
-    let side = sys::clone_walled(group.directory())
+    let side = sys::clone_walled(child.network, group.directory())
         .map_err(|e| fault::wall(namespace_forbidden(), "clone3", e))?;
     let mut process = match side {
         Side::Child => {

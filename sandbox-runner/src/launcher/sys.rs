@@ -13,14 +13,31 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-/// The namespaces of every child: all that exist but cgroup (no cgroupfs is
-/// mounted inside) and time.
-pub(crate) const NAMESPACES: u64 = flag(libc::CLONE_NEWUSER)
+/// The namespaces of every child but for the network's: all that exist but cgroup
+/// (no cgroupfs is mounted inside) and time.
+const NAMESPACES: u64 = flag(libc::CLONE_NEWUSER)
     | flag(libc::CLONE_NEWPID)
     | flag(libc::CLONE_NEWNS)
     | flag(libc::CLONE_NEWIPC)
-    | flag(libc::CLONE_NEWUTS)
-    | flag(libc::CLONE_NEWNET);
+    | flag(libc::CLONE_NEWUTS);
+
+/// Whose network a child has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// One of its own, with nothing in it.
+    Own,
+    /// The host's: for the one engine that makes requests.
+    Host,
+}
+
+impl Network {
+    const fn flags(self) -> u64 {
+        match self {
+            Self::Own => flag(libc::CLONE_NEWNET),
+            Self::Host => 0,
+        }
+    }
+}
 
 /// `CLONE_INTO_CGROUP` of linux/sched.h (5.7); it doesn't fit libc's `c_int`.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -46,13 +63,13 @@ pub(crate) enum Side {
     },
 }
 
-/// `clone3(2)` with a copy of our memory, [`NAMESPACES`] and a pidfd; straight
-/// into `group` if there is one (a v2 directory).
+/// `clone3(2)` with a copy of our memory, namespaces of its own and a pidfd;
+/// straight into `group` if there is one (a v2 directory).
 ///
 /// To be called by a process with one thread only: the child goes on with
 /// whatever locks another thread held.
-pub(crate) fn clone_walled(group: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
-    clone(NAMESPACES, group)
+pub(crate) fn clone_walled(network: Network, group: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
+    clone(NAMESPACES | network.flags(), group)
 }
 
 /// A child that has a user namespace of its own and nothing else: its id maps

@@ -1,11 +1,12 @@
 //! Landlock: all rights of the plan's ABI are denied but for the plan's rules.
+//! Connecting is such a right too; one process alone has any of it.
 //!
 //! Always with hard compatibility: a kernel that lacks a right is an error,
 //! never a weaker rule set.
 
-use gm_protocol::plan::{LANDLOCK_NEWEST, LandlockRule};
+use gm_protocol::plan::{HttpSetup, LANDLOCK_NEWEST, LandlockRule, Role, Setup};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
     PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
     Scope,
 };
@@ -26,14 +27,18 @@ const ABIS: [ABI; LANDLOCK_NEWEST as usize] = [
 ];
 
 /// Restricts this thread and all it starts. Returns the kernel's ABI.
-pub(super) fn restrict(abi: u32, rules: &[LandlockRule]) -> Result<u32, WallError> {
-    let abi = usize::try_from(abi)
+pub(super) fn restrict(setup: &Setup) -> Result<u32, WallError> {
+    let abi = usize::try_from(setup.landlock_abi)
         .ok()
         .and_then(|abi| ABIS.get(abi.checked_sub(1)?));
     let abi = *abi.ok_or(WallError::Landlock("a plan for an unknown ABI".into()))?;
-    let mut ruleset = create(abi)?;
-    for rule in rules {
+    let network = Network::of(&setup.role, abi);
+    let mut ruleset = create(abi, network.handled)?;
+    for rule in &setup.landlock {
         ruleset = allow(ruleset, rule)?;
+    }
+    for port in network.ports {
+        ruleset = ruleset.add_rule(port).map_err(refused)?;
     }
     let status = ruleset.restrict_self().map_err(refused)?;
     if status.ruleset != RulesetStatus::FullyEnforced || !status.no_new_privs {
@@ -52,13 +57,54 @@ pub(super) fn restrict(abi: u32, rules: &[LandlockRule]) -> Result<u32, WallErro
     }
 }
 
-fn create(abi: ABI) -> Result<RulesetCreated, WallError> {
+/// What a process may do with sockets, were there any.
+struct Network {
+    handled: BitFlags<AccessNet>,
+    ports: Vec<NetPort>,
+}
+
+impl Network {
+    fn of(role: &Role, abi: ABI) -> Self {
+        let all = AccessNet::from_all(abi);
+        match role {
+            Role::Plugin(_) | Role::Compile(_) => Self {
+                handled: all,
+                ports: Vec::new(),
+            },
+            Role::Http(task) => Self::of_requests(task, all),
+        }
+    }
+
+    fn of_requests(task: &HttpSetup, all: BitFlags<AccessNet>) -> Self {
+        let (handled, tcp) = match task.ports() {
+            Some(ports) => (all, ports),
+            // Any public host, on any port: there is no rule that says "all ports",
+            // and what isn't handled is allowed.
+            None => (all & !BitFlags::from(AccessNet::ConnectTcp), Vec::new()),
+        };
+        let tcp = tcp.into_iter().map(|port| (port, AccessNet::ConnectTcp));
+        // Datagrams have rights from ABI 10 on: to the nameservers alone, from a
+        // port of the kernel's choice, which is what 0 stands for.
+        let servers = task.nameservers.iter();
+        let udp = servers.map(|server| (server.port(), AccessNet::ConnectSendUdp));
+        let rules = tcp.chain(udp).chain([(0, AccessNet::BindUdp)]);
+        Self {
+            handled,
+            ports: rules
+                .filter(|(_, right)| handled.contains(*right))
+                .map(|(port, right)| NetPort::new(port, right))
+                .collect(),
+        }
+    }
+}
+
+fn create(abi: ABI, network: BitFlags<AccessNet>) -> Result<RulesetCreated, WallError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))
         .map_err(refused)?;
     // Empty sets are an error of their own: older ABIs know files only.
-    let (network, scope) = (AccessNet::from_all(abi), Scope::from_all(abi));
+    let scope = Scope::from_all(abi);
     if !network.is_empty() {
         ruleset = ruleset.handle_access(network).map_err(refused)?;
     }
@@ -79,4 +125,72 @@ fn allow(ruleset: RulesetCreated, rule: &LandlockRule) -> Result<RulesetCreated,
 
 fn refused(error: impl std::error::Error) -> WallError {
     WallError::Landlock(error.to_string())
+}
+
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod tests {
+    use super::*;
+    use gm_protocol::plan::{Filters, Reach, ReachHost};
+    use std::io::ErrorKind;
+    use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+    fn setup(reach: Reach) -> Setup {
+        let none = Filters {
+            soft: vec![],
+            loading: vec![],
+            running: vec![],
+            veto: vec![],
+        };
+        Setup {
+            protocol: gm_protocol::PROTOCOL,
+            filters: none,
+            landlock_abi: 7,
+            landlock: vec![],
+            role: Role::Http(HttpSetup {
+                reach,
+                allow_private: vec![],
+                nameservers: vec![],
+                known: vec![],
+                body_bytes: 0,
+                document_bytes: 0,
+                redirects: 0,
+            }),
+        }
+    }
+
+    /// What a thread with this grant gets when it connects: the kernel's word.
+    fn connects(reach: Reach, to: SocketAddr) -> Result<(), ErrorKind> {
+        // Landlock holds the thread that asks for it, and what it starts.
+        let thread = std::thread::spawn(move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            restrict(&setup(reach)).unwrap();
+            assert_eq!(
+                std::fs::read_dir("/").unwrap_err().kind(),
+                ErrorKind::PermissionDenied
+            );
+            let bound = TcpListener::bind("127.0.0.1:0").map(|_| ());
+            assert_eq!(bound.unwrap_err().kind(), ErrorKind::PermissionDenied);
+            // Not held before ABI 10; nameservers are asked this way.
+            assert!(UdpSocket::bind("127.0.0.1:0").is_ok());
+            TcpStream::connect(to).map(|_| ()).map_err(|e| e.kind())
+        });
+        thread.join().unwrap()
+    }
+
+    #[test]
+    fn only_granted_ports_can_be_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let hosts = |port| {
+            let name = "a.example".to_owned();
+            Reach::Hosts(vec![ReachHost { name, port }])
+        };
+        assert_eq!(connects(hosts(to.port()), to), Ok(()));
+        let other = to.port().wrapping_add(1).max(1);
+        assert_eq!(connects(hosts(other), to), Err(ErrorKind::PermissionDenied));
+        let none = Reach::Hosts(vec![]);
+        assert_eq!(connects(none, to), Err(ErrorKind::PermissionDenied));
+        assert_eq!(connects(Reach::Public, to), Ok(()));
+    }
 }

@@ -71,7 +71,7 @@ impl WallError {
 /// Puts the walls up, reports them, and waits until the host has seen them
 /// from outside.
 pub(crate) fn put_up(setup: &Setup, link: &mut RunnerEnd) -> Result<Walled, WallError> {
-    let landlock_abi = landlock::restrict(setup.landlock_abi, &setup.landlock)?;
+    let landlock_abi = landlock::restrict(setup)?;
     root_is_shut()?; // the filters below would kill us for asking
     let mut report = look(landlock_abi)?;
     install(&setup.filters)?;

@@ -12,6 +12,7 @@
 pub(crate) mod arena;
 #[cfg(feature = "wasm")]
 pub(crate) mod guest;
+#[cfg(any(feature = "hosting", feature = "compile-wasm"))]
 pub(crate) mod sealed;
 pub(crate) mod signals;
 #[cfg(feature = "wasm")]

@@ -88,7 +88,7 @@ impl Held {
 }
 
 impl Broker {
-    /// Starts a launcher with this program as both engines.
+    /// Starts a launcher with this program as each engine.
     pub(crate) fn start() -> Self {
         Self::with("")
             .0
@@ -256,6 +256,7 @@ pub(crate) fn installed() -> TempDir {
         (Path::new(env!("CARGO_BIN_EXE_gm-launcher")), "gm-launcher"),
         (&own, "gm-run-wasm"),
         (&own, "gm-compile-wasm"),
+        (&own, "gm-http"),
     ];
     for (from, name) in copies {
         let to = dir.path().join(name);

@@ -30,6 +30,10 @@ pub(crate) const CHECKS: &[Check] = &[
         "a compile process may write its output and no more",
         compile,
     ),
+    (
+        "the process that makes requests shares the host's network and nothing else",
+        requests,
+    ),
     ("a child's exit status comes back", status),
     (
         "the group's kill file kills without the launcher",
@@ -47,7 +51,7 @@ const ALL: [&str; 6] = ["user", "mnt", "pid", "net", "ipc", "uts"];
 fn l4() {
     let broker = Broker::start();
     assert_eq!(broker.host.level, Level::L4, "{:?}", broker.host.gaps);
-    assert_eq!(broker.host.engines.len(), 2, "{:?}", broker.host.missing);
+    assert_eq!(broker.host.engines.len(), 3, "{:?}", broker.host.missing);
     assert_eq!(broker.host.uids, (1_900_000_000, 4096));
     assert!(broker.host.landlock_abi > 0);
     assert!(broker.host.memory_bytes > 0);
@@ -263,6 +267,26 @@ fn compile() {
     assert_eq!(seen.pids, 8);
     broker.collect(&child);
     assert_eq!(rustix::fs::fstat(&output).unwrap().st_size, 4096);
+}
+
+fn requests() {
+    let mut broker = Broker::start();
+    let child = broker.child_with(Engine::Http, WASM, vec![]).unwrap();
+    assert_eq!(child.ask("ids"), "1000 1000 1 0");
+    assert_eq!(child.ask("argv"), format!("gm-http {}", 32 << 20));
+    assert_eq!(child.ask("ls /"), ". ..");
+    assert_eq!(child.ask("write /new"), "errno 30");
+    assert_eq!(child.ask("fds"), "0 1 2 3 ");
+    child.ask("filters 3");
+    let seen = broker.look(&child, Stage::Walled).unwrap();
+    assert!(seen.mounts[0].flags.contains("noexec"), "{:?}", seen.mounts);
+    assert_eq!((seen.caps, seen.no_new_privs), (0, true));
+    for name in ALL {
+        let theirs = std::fs::read_link(child.proc("ns").join(name)).unwrap();
+        let ours = std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+        assert_eq!(theirs == ours, name == "net", "{name}");
+    }
+    broker.collect(&child);
 }
 
 fn status() {

@@ -1,0 +1,27 @@
+;; Sends each event on as a request and replies with the response. An error is the
+;; hook's: the digit of its code, a blank, and its text where it has one (3, 8).
+(module
+  (import "gm" "reply" (func $reply (param i32 i32) (result i32)))
+  (import "gm" "fail" (func $fail (param i32 i32) (result i32)))
+  (import "gm" "result" (func $result (param i32 i32) (result i32)))
+  (import "gm" "http_request" (func $request (param i32 i32) (result i64)))
+  (memory (export "memory") 40)
+  (func (export "gm_alloc") (param i32) (result i32) (i32.const 65536))
+  (func (export "on_commit_analyzed") (param $ptr i32) (param $len i32) (result i32)
+    (local $got i64)
+    (local.set $got (call $request (local.get $ptr) (local.get $len)))
+    (if (i64.ge_s (local.get $got) (i64.const 0))
+      (then
+        (drop (call $result (i32.const 1048576) (i32.wrap_i64 (local.get $got))))
+        (drop (call $reply (i32.const 1048576) (i32.wrap_i64 (local.get $got))))
+        (return (i32.const 0))))
+    (i32.store8 (i32.const 1024)
+      (i32.add (i32.const 48) (i32.wrap_i64 (i64.sub (i64.const 0) (local.get $got)))))
+    (i32.store8 (i32.const 1025) (i32.const 32))
+    (drop (call $fail (i32.const 1024)
+      (i32.add (i32.const 2)
+        (if (result i32)
+          (i32.or (i64.eq (local.get $got) (i64.const -3)) (i64.eq (local.get $got) (i64.const -8)))
+          (then (call $result (i32.const 1026) (i32.const 4000)))
+          (else (i32.const 0))))))
+    (i32.const 1)))
