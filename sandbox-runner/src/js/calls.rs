@@ -13,8 +13,6 @@ use super::gm::SharedHost;
 use crate::abi::{Import, code};
 use crate::hosting::{self, Args, Host, NOT_RUN};
 
-/// What a call answers when there is nothing to call.
-const NO_HOOK: &[u8] = b"the script has no such function";
 /// What is said of a promise when nothing is left that could settle it.
 const NEVER: &str = "it waits for a promise that nothing settles";
 /// The status of a hook that threw an error.
@@ -98,7 +96,8 @@ impl hosting::Plugin for Script {
     fn call(&mut self, hook: Hook, document: &[u8]) -> (i32, Option<Vec<u8>>) {
         let found = self.hooks.iter().find(|(each, _)| *each == hook);
         let Some((_, function)) = found else {
-            return (NOT_RUN, Some(NO_HOOK.to_vec()));
+            let why = format!("the module exports no function {hook}, and globalThis has none");
+            return (NOT_RUN, Some(why.into_bytes()));
         };
         self.clock.begin(self.time);
         self.host.borrow_mut().enter();

@@ -143,8 +143,10 @@ impl Engine {
         self.modules.fill(task, code, assets);
         let entrypoint = &task.entrypoint;
         let parsed = self.parser.with(|ctx| self.modules.parse(&ctx, entrypoint));
-        // From here on nothing in the process can parse.
+        // From here on nothing in the process can parse: what the parser left in
+        // rings goes too.
         drop(self.parser);
+        self.realm.runtime().run_gc();
         let hooks = parsed.and_then(|()| {
             self.realm
                 .with(|ctx| enter(&ctx, &self.modules, entrypoint, &self.clock))

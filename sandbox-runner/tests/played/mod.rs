@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gm_protocol::PROTOCOL;
@@ -62,6 +63,10 @@ impl Peer {
         files: &[(&str, &[u8])],
         fds: [Option<OwnedFd>; 2],
     ) -> Self {
+        // A child that another thread forks meanwhile would hold the copy open for
+        // writing, and what is can't be executed.
+        static COPIES: Mutex<()> = Mutex::new(());
+        let _alone = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
         let root = TempDir::new_in("/tmp").unwrap();
         std::fs::copy(binary(name), root.path().join("bin")).unwrap();
         for (file, bytes) in files {

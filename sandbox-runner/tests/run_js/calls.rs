@@ -70,7 +70,8 @@ fn a_hook_is_an_export_or_a_global_function() {
     ] {
         let called = script(text).call(b"{}");
         assert_eq!(called.status, -1, "{text}");
-        assert_eq!(called.document.unwrap(), b"the script has no such function");
+        let why = b"the module exports no function on_commit_analyzed, and globalThis has none";
+        assert_eq!(called.document.unwrap(), why);
     }
 }
 

@@ -19,3 +19,5 @@ mod modules;
 mod played;
 #[cfg(test)]
 mod script;
+#[cfg(test)]
+mod walls;
