@@ -348,6 +348,51 @@ fn bytes_are_given_as_text_or_as_an_array() {
 }
 
 #[test]
+fn storage_takes_and_gives_text_or_bytes() {
+    let body = "gm.storage_set('k', 'ä'); gm.storage_set('k', new Uint8Array([255, 0]))
+        return {was: gm.storage_delete('k')}";
+    let called = hook(body).call(b"{}");
+    let asked: Vec<_> = called
+        .asked
+        .iter()
+        .map(|(op, _, bytes)| (*op, &bytes[..]))
+        .collect();
+    let expected = [
+        (HostOp::StorageSet, "kä".as_bytes()),
+        (HostOp::StorageSet, b"k\xff\0"),
+        (HostOp::StorageDelete, b"k"),
+    ];
+    assert_eq!(asked, expected);
+    assert_eq!(called.document.unwrap(), br#"{"was":1}"#);
+
+    let text = "return {value: gm.storage_get('k')}";
+    assert_eq!(
+        answered(text, 3, "äb".as_bytes()),
+        (0, r#"{"value":"äb"}"#.into())
+    );
+    assert_eq!(answered(text, 0, b""), (0, r#"{"value":""}"#.into()));
+    assert_eq!(answered(text, -2, b""), (0, r#"{"value":null}"#.into()));
+    let (status, why) = answered(text, 1, b"\xff");
+    assert_eq!(status, 1);
+    assert!(why.starts_with("Error: gm.storage_get: invalid: "), "{why}");
+    let raw = "return {value: [...gm.storage_get_bytes('k')]}";
+    assert_eq!(answered(raw, 1, b"\xff"), (0, r#"{"value":[255]}"#.into()));
+    let list = "return {keys: gm.storage_list('')}";
+    assert_eq!(
+        answered(list, 9, br#"["a","b"]"#),
+        (0, r#"{"keys":["a","b"]}"#.into())
+    );
+}
+
+#[test]
+fn a_command_is_a_hook_like_the_others() {
+    let text =
+        "export function gm_command({name, args}) { return {status: 3, text: name + args.length} }";
+    let called = script(text).call_hook(Hook::Command, br#"{"name":"say","args":["a","b"]}"#);
+    assert_eq!(called.document.unwrap(), br#"{"status":3,"text":"say2"}"#);
+}
+
+#[test]
 fn the_object_of_the_host_can_not_be_changed() {
     let body = "'use strict'
         const tries = [
@@ -366,7 +411,8 @@ fn the_object_of_the_host_can_not_be_changed() {
 fn every_call_of_the_host_is_there_by_its_name() {
     let body = "return {names: Object.keys(gm).sort()}";
     let mut names: Vec<&str> = HostOp::ALL.iter().map(|op| op.as_str()).collect();
-    names.extend(["asset_read", "asset_read_bytes", "file_read_bytes"]);
+    let bytes = ["asset_read_bytes", "file_read_bytes", "storage_get_bytes"];
+    names.extend(bytes.iter().chain(&["asset_read"]));
     names.sort_unstable();
     let list = names
         .iter()
