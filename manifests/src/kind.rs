@@ -1,4 +1,5 @@
-//! Kinds of plugins and the events that they may ask for.
+//! Kinds of plugins, how code and host speak, and the events that plugins may
+//! ask for.
 
 use crate::unfit::text_type;
 use crate::{Bytes, Unfit};
@@ -50,6 +51,60 @@ impl Kind {
 }
 
 text_type!(Kind);
+
+/// How host and code speak with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Abi {
+    /// Our own, of every kind.
+    Gm2,
+    /// Extism's, for WASM modules made with one of its kits.
+    Extism1,
+    /// An executable that speaks lines of JSON on stdin and stdout; native.
+    Program1,
+}
+
+impl Abi {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Gm2, Self::Extism1, Self::Program1];
+
+    /// The name, as in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gm2 => "gm-2",
+            Self::Extism1 => "extism-1",
+            Self::Program1 => "program-1",
+        }
+    }
+
+    /// Takes a name.
+    ///
+    /// # Errors
+    /// No ABI has this name.
+    pub fn parse(text: &str) -> Result<Self, Unfit> {
+        let found = Self::ALL.into_iter().find(|abi| abi.as_str() == text);
+        found.ok_or(Unfit::new("an ABI is gm-2, extism-1 or program-1"))
+    }
+
+    /// Whether code of this kind may speak it.
+    ///
+    /// # Errors
+    /// The ABIs that the kind has.
+    pub fn fits(self, kind: Kind) -> Result<Self, Unfit> {
+        match (self, kind) {
+            (Self::Gm2, _) | (Self::Extism1, Kind::Wasm) | (Self::Program1, Kind::Native) => {
+                Ok(self)
+            }
+            (_, Kind::Wasm) => Err(Unfit::new("the ABI of a wasm plugin is gm-2 or extism-1")),
+            (_, Kind::Native) => Err(Unfit::new(
+                "the ABI of a native plugin is gm-2 or program-1",
+            )),
+            (_, Kind::Lua | Kind::Js) => Err(Unfit::new("the ABI of a script is gm-2")),
+        }
+    }
+}
+
+text_type!(Abi);
 
 /// An event that a plugin may ask for. `init` and `shutdown` come unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -34,7 +34,7 @@ pub use edit::{fill_signature, forget_signer, prepare_for_signing};
 pub use fingerprint::Fingerprint;
 pub use host::HostPort;
 pub use id::PluginId;
-pub use kind::{Hook, Kind};
+pub use kind::{Abi, Hook, Kind};
 pub use manifest::{API_VERSION, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest};
 pub use namespace::NamespacePattern;
 pub use path::{GrantPath, GrantRoot, PackagePath};

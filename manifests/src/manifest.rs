@@ -6,7 +6,7 @@
 use crate::document::{self, Span, Table};
 use crate::slot::{self, Slot};
 use crate::{
-    Code, Command, Fingerprint, Hook, Kind, PackagePath, Permissions, PluginId, Refusal, Unfit,
+    Abi, Code, Command, Fingerprint, Hook, Kind, PackagePath, Permissions, PluginId, Refusal, Unfit,
     text,
 };
 use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ struct Plugin {
     name: String,
     version: semver::Version,
     kind: Kind,
+    abi: Abi,
     entrypoint: PackagePath,
     files: Vec<PackagePath>,
     hooks: Vec<Hook>,
@@ -136,6 +137,12 @@ impl Manifest {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.plugin.kind
+    }
+
+    /// `plugin.abi`
+    #[must_use]
+    pub fn abi(&self) -> Abi {
+        self.plugin.abi
     }
 
     /// `plugin.entrypoint`
@@ -317,9 +324,10 @@ impl Plugin {
             .required("version")?
             .fit(Code::ManifestBadVersion, version)?;
         let kind = table.required("kind")?.fit(BAD, Kind::parse)?;
-        if let Some(abi) = table.value("abi") {
-            abi.fit(BAD, abi_name)?;
-        }
+        let abi = match table.value("abi") {
+            Some(abi) => abi.fit(BAD, |text| Abi::parse(text)?.fits(kind))?,
+            None => Abi::Gm2,
+        };
         let entrypoint = table
             .required("entrypoint")?
             .fit(Code::ManifestBadPath, PackagePath::parse)?;
@@ -338,6 +346,7 @@ impl Plugin {
             name,
             version,
             kind,
+            abi,
             entrypoint,
             files,
             hooks,
@@ -385,13 +394,6 @@ fn version(text: &str) -> Result<semver::Version, Unfit> {
         return Err(Unfit::new("a version has at most 64 bytes"));
     }
     semver::Version::parse(text).map_err(|_| Unfit::new("a version is SemVer, such as 1.2.3"))
-}
-
-fn abi_name(text: &str) -> Result<(), Unfit> {
-    match text {
-        "gm-2" => Ok(()),
-        _ => Err(Unfit::new("the ABI is gm-2")),
-    }
 }
 
 fn long_text(text: &str) -> Result<String, Unfit> {

@@ -209,7 +209,10 @@ fn values_out_of_type_or_range_are_refused_at_their_line() {
         (9, "api_version = 2.0"),
         (10, "kind = \"python\""),
         (10, "kind = \"WASM\""),
-        (10, "kind = \"wasm\"\nabi = \"extism-1\""),
+        (10, "kind = \"wasm\"\nabi = \"extism-2\""),
+        (10, "kind = \"wasm\"\nabi = \"program-1\""),
+        (10, "kind = \"native\"\nabi = \"extism-1\""),
+        (10, "kind = \"lua\"\nabi = \"extism-1\""),
         (12, "files = \"words.txt\""),
         (12, "files = [1]"),
         (13, "hooks = [\"init\"]"),
@@ -222,6 +225,19 @@ fn values_out_of_type_or_range_are_refused_at_their_line() {
         let (code, at) = refused(&with_line(line, text));
         assert_eq!(code, "manifest/bad-value", "{text}");
         assert!(at == Some(line) || text.contains('\n'), "{text}: {at:?}");
+    }
+}
+
+#[test]
+fn each_kind_has_its_own_abis_and_gm_2_is_the_default() {
+    for (line, abi) in [
+        ("kind = \"wasm\"", Abi::Gm2),
+        ("kind = \"js\"\nabi = \"gm-2\"", Abi::Gm2),
+        ("kind = \"wasm\"\nabi = \"extism-1\"", Abi::Extism1),
+        ("kind = \"native\"\nabi = \"program-1\"", Abi::Program1),
+    ] {
+        let manifest = Manifest::parse(with_line(10, line).as_bytes()).unwrap();
+        assert_eq!(manifest.abi(), abi, "{line}");
     }
 }
 
