@@ -232,6 +232,8 @@ impl Ending {
             Some(Last::Trap { class, .. }) => {
                 Self::new(EndingKind::Trapped, "engine").detail(class.as_str())
             }
+            Some(Last::Exited { status }) => Self::new(EndingKind::Trapped, "engine")
+                .detail(format!("the plugin exited with status {status}")),
             Some(Last::Panic) if status == PANIC_STATUS => {
                 Self::new(EndingKind::Failed, "engine").detail("the runner panicked")
             }

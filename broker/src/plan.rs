@@ -9,7 +9,7 @@ use gm_policy::{Because, CompilePlan, HttpPlan, Limit, Placed, Plan};
 use gm_protocol::PROTOCOL;
 use gm_protocol::orders::HostReport;
 use gm_protocol::plan::{
-    Asset, CompileSetup, Engine, Filters, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits,
+    Abi, Asset, CompileSetup, Engine, Filters, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits,
     PluginSetup, Reach, ReachHost, Role, Setup,
 };
 use serde_json::{Value, json};
@@ -147,6 +147,7 @@ impl Walls {
         let effective = plan.effective();
         let task = PluginSetup {
             memory_bytes: plan.module_memory(code_bytes)?,
+            abi: plan.abi(),
             entrypoint: plan.entrypoint().to_owned(),
             host_ops: plan.imports(),
             hooks,
@@ -275,6 +276,7 @@ pub fn refused(plan: &Plan) -> Vec<Value> {
 /// # Errors
 /// `internal/proof`.
 pub fn compile_walls(
+    abi: Abi,
     host_ops: HostOps,
     hooks: Vec<Hook>,
     config: &Config,
@@ -289,6 +291,7 @@ pub fn compile_walls(
         // It opens nothing: module and output come as descriptors.
         landlock: Vec::new(),
         role: Role::Compile(CompileSetup {
+            abi,
             host_ops,
             hooks,
             output_bytes: limits.file_bytes,

@@ -92,11 +92,14 @@ impl<'a> Workshop<'a> {
         let module = Module {
             code: entrypoint.fd(),
             digest: entrypoint.digest().sha256.as_bytes(),
+            abi: plan.abi(),
             host_ops: plan.imports(),
             hooks: hooks.clone(),
         };
-        let walls =
-            || plan::compile_walls(plan.imports(), hooks, self.config, self.launcher.host());
+        let walls = || {
+            let host = self.launcher.host();
+            plan::compile_walls(plan.abi(), plan.imports(), hooks, self.config, host)
+        };
         let code = compile::artifact(self.launcher, &self.cache, &module, walls)?;
         Ok(Built { plan, code })
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use gm_manifest::{Code, GrantRoot, HostPermission, Kind, Manifest, Refusal};
 use gm_protocol::plan::{
-    Engine, FileGrant, Filters, HostOp, HostOps, LandlockRule, Limits, MAX_GRANTS, Place,
+    Abi, Engine, FileGrant, Filters, HostOp, HostOps, LandlockRule, Limits, MAX_GRANTS, Place,
     SCRIPT_RESERVE, WASM_RESERVE,
 };
 
@@ -66,6 +66,7 @@ pub struct Plan {
     version: String,
     entrypoint: String,
     has_assets: bool,
+    abi: Abi,
     effective: Effective,
     files: Vec<Placed>,
     walls: Walls,
@@ -117,6 +118,7 @@ impl Plan {
             version: manifest.version().to_string(),
             entrypoint: manifest.entrypoint().as_str().to_owned(),
             has_assets: !manifest.files().is_empty(),
+            abi: abi_of(manifest),
             effective,
             files,
             walls,
@@ -165,6 +167,12 @@ impl Plan {
         self.files = files;
         self.effective.refused.extend(dropped);
         Ok(self)
+    }
+
+    /// How a WASM module speaks with its host.
+    #[must_use]
+    pub fn abi(&self) -> Abi {
+        self.abi
     }
 
     /// Granted paths and their places.
@@ -481,6 +489,14 @@ fn calls_for(files: &[Placed]) -> FileCalls {
         read: because(&|_| true),
         list: because(&|grant| grant.directory),
         data: because(&|grant| grant.writable),
+    }
+}
+
+fn abi_of(manifest: &Manifest) -> Abi {
+    match manifest.abi() {
+        gm_manifest::Abi::Extism1 => Abi::Extism1,
+        // An executable speaks with no engine of ours.
+        gm_manifest::Abi::Gm2 | gm_manifest::Abi::Program1 => Abi::Gm2,
     }
 }
 

@@ -1,12 +1,11 @@
 //! The calls of the ABI `gm-2` as data, and its error codes: the same for every
-//! kind of plugin. Their types, for WASM, are in [`wasm`].
+//! kind of plugin. Their types, for WASM, are in [`wasm`], with what modules for
+//! other hosts import.
 
 #[cfg(any(feature = "wasm", feature = "compile-wasm"))]
 pub(crate) mod wasm;
 
 use gm_protocol::plan::HostOp;
-#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
-use gm_protocol::plan::HostOps;
 
 /// A function of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +34,6 @@ impl Import {
             "result" => Some(Self::Result),
             "asset_read" => Some(Self::AssetRead),
             other => HostOp::from_name(other).map(Self::Op),
-        }
-    }
-
-    /// Whether the grant gives it. What stays inside the runner needs none.
-    #[cfg(any(feature = "wasm", feature = "compile-wasm"))]
-    pub(crate) const fn granted(self, ops: HostOps) -> bool {
-        match self {
-            Self::Reply | Self::Fail | Self::Result | Self::AssetRead => true,
-            Self::Op(op) => ops.has(op),
         }
     }
 }

@@ -26,15 +26,17 @@ pub(super) fn of_module(fault: &ModuleFault) -> Refusal {
             .rule("WebAssembly 2.0 without threads, one memory"),
         ModuleFaultKind::TooComplex => Refusal::new(Code::ArtifactTooComplex, said),
         ModuleFaultKind::MissingExport => Refusal::new(Code::ArtifactMissingExport, said),
-        ModuleFaultKind::ImportUnknown => Refusal::new(Code::ArtifactImportUnknown, said)
-            .rule("only the functions of module gm can be imported"),
+        ModuleFaultKind::ImportUnknown => Refusal::new(Code::ArtifactImportUnknown, said).rule(
+            "imports are of module gm or wasi_snapshot_preview1, with abi = \"extism-1\" also of extism:host/env",
+        ),
         ModuleFaultKind::ImportType => Refusal::new(Code::ArtifactImportType, said),
-        ModuleFaultKind::ImportNotGranted => not_granted(&name),
+        ModuleFaultKind::ImportNotGranted => not_granted(&name, &fault.detail),
     }
 }
 
-fn not_granted(name: &str) -> Refusal {
-    let call = name.rsplit('.').next().unwrap_or(name);
+/// `name` is the import as the module has it, `call` the host call that would
+/// give it.
+fn not_granted(name: &str, call: &str) -> Refusal {
     let op = HostOp::from_name(call);
     let permission = op.map_or("unknown", HostOp::permission);
     let (line, rule) = match op {
@@ -58,7 +60,7 @@ fn not_granted(name: &str) -> Refusal {
         .map(|key| format!(", and the operator's [grants] {key} must allow it"))
         .unwrap_or_default();
     let detail = format!(
-        "the module imports gm.{call}, which needs {permission:?}; in the manifest: [permissions] {line}{allowed}"
+        "the module imports {name}, which needs {permission:?}; in the manifest: [permissions] {line}{allowed}"
     );
     Refusal::new(Code::PolicyImportNotGranted, detail)
         .rule(permission)

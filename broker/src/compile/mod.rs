@@ -14,7 +14,7 @@ use gm_manifest::{Code, Refusal};
 use gm_protocol::link::Budget;
 use gm_protocol::message::FromRunner;
 use gm_protocol::orders::FdKind;
-use gm_protocol::plan::{ENGINE_ID, Engine, Hook, HostOps, Limits, Setup};
+use gm_protocol::plan::{Abi, ENGINE_ID, Engine, Hook, HostOps, Limits, Setup};
 
 use crate::ending::{Cause, EndingKind};
 use crate::process::{Order, Process, memfd, seal};
@@ -34,6 +34,8 @@ pub struct Module<'a> {
     pub code: BorrowedFd<'a>,
     /// Its SHA-256.
     pub digest: &'a [u8],
+    /// What it speaks.
+    pub abi: Abi,
     /// Host calls that the grant gives: other imports are refused.
     pub host_ops: HostOps,
     /// Hooks that must be exported.
@@ -86,6 +88,7 @@ fn key_of(launcher: &Launcher, module: &Module<'_>) -> Key {
     Key::of(&[
         module.digest,
         ENGINE_ID.as_bytes(),
+        module.abi.as_str().as_bytes(),
         compiler.unwrap_or_default().as_bytes(),
         format!("{:?}", module.host_ops).as_bytes(),
         hooks.join(",").as_bytes(),

@@ -14,4 +14,4 @@ pub mod wire;
 
 /// Version of the link's messages and of the launcher's orders. Both ends are
 /// installed together, so another number is a broken installation.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;

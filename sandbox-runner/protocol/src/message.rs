@@ -192,13 +192,15 @@ pub enum ModuleFaultKind {
     Malformed,
     /// Too many items, or too large an artifact.
     TooComplex,
-    /// `memory`, `gm_alloc` or a listed hook is not exported, or with another type.
+    /// `memory`, a listed hook, or what the ABI needs besides is not exported, or
+    /// with another type.
     MissingExport,
     /// An import of an unknown module or name.
     ImportUnknown,
     /// A known import with another type.
     ImportType,
-    /// A known import without its permission; `name` is the host call.
+    /// A known import without its permission; `detail` is the host call that
+    /// would give it, or `http_request`.
     ImportNotGranted,
 }
 
@@ -219,6 +221,11 @@ pub enum Last {
         class: TrapClass,
         /// A `memory.grow` or `table.grow` was refused during this call.
         refused_grow: bool,
+    },
+    /// The plugin's code ended itself with a status other than 0.
+    Exited {
+        /// The status.
+        status: u32,
     },
     /// The runner itself panicked.
     Panic,

@@ -140,6 +140,16 @@ impl Engine {
 }
 
 plain! {
+    /// How a WASM module and its host speak with each other.
+    pub enum Abi {
+        /// Our own: module `gm`.
+        Gm2 = "gm-2",
+        /// Extism's: module `extism:host/env`.
+        Extism1 = "extism-1",
+    }
+}
+
+plain! {
     /// A wall that must hold, as `wall/CONTROL` names it.
     pub enum Control {
         /// User namespace.
@@ -437,6 +447,8 @@ pub struct PluginSetup {
     pub memory_bytes: u64,
     /// Package path of the code: how errors name a script.
     pub entrypoint: String,
+    /// What a WASM module speaks; of no meaning to other engines.
+    pub abi: Abi,
     /// Host calls that the grant gives.
     pub host_ops: HostOps,
     /// Hooks of the manifest, and [`Hook::Command`] if it names commands; `init`
@@ -456,6 +468,8 @@ pub struct PluginSetup {
 /// What the compile process is told besides its walls.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct CompileSetup {
+    /// What the module speaks.
+    pub abi: Abi,
     /// Host calls that the grant gives: the only imports that are accepted,
     /// besides those which need no permission.
     pub host_ops: HostOps,

@@ -1,9 +1,13 @@
-//! The types of the ABI for WASM: of what a module imports from `gm`, and of
-//! what it exports. Compiler and runner read the same table.
+//! The types of the ABIs for WASM: of what a module imports, and of what it
+//! exports. Compiler and runner read the same tables. Here stands `gm-2`; what
+//! modules for other hosts import stands below.
+
+pub(crate) mod extism;
+pub(crate) mod wasi;
 
 #[cfg(feature = "compile-wasm")]
 use gm_protocol::plan::Hook;
-use gm_protocol::plan::HostOp;
+use gm_protocol::plan::{Abi, HostOp, HostOps};
 
 use super::Import;
 
@@ -37,6 +41,11 @@ pub(crate) struct Type {
 
 use Value::{I32, I64};
 
+#[cfg(feature = "compile-wasm")]
+const NOTHING: Type = Type {
+    takes: &[],
+    gives: &[],
+};
 const TEXT_TO_I32: Type = Type {
     takes: &[I32, I32],
     gives: &[I32],
@@ -119,10 +128,59 @@ impl Import {
     }
 }
 
+/// A function of the host, of whatever module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Function {
+    /// Of [`MODULE`].
+    Gm(Import),
+    /// Of [`wasi::MODULE`].
+    Wasi(wasi::Call),
+    /// Of [`extism::MODULE`].
+    Extism(extism::Call),
+}
+
+impl Function {
+    /// What a module that speaks `abi` means by this import. Module `gm` is
+    /// there under each ABI, as nothing else reaches the graph.
+    pub(crate) fn find(abi: Abi, module: &str, name: &str) -> Option<Self> {
+        match (module, abi) {
+            (MODULE, _) => Import::from_name(name).map(Self::Gm),
+            (wasi::MODULE, _) => wasi::Call::from_name(name).map(Self::Wasi),
+            (extism::MODULE, Abi::Extism1) => extism::Call::from_name(name).map(Self::Extism),
+            (extism::OLD_MODULE, Abi::Extism1) => {
+                let name = name.strip_prefix(extism::OLD_PREFIX)?;
+                extism::Call::from_name(name).map(Self::Extism)
+            }
+            _ => None,
+        }
+    }
+
+    /// Its type.
+    pub(crate) const fn ty(self) -> Type {
+        match self {
+            Self::Gm(import) => import.ty(),
+            Self::Wasi(call) => call.ty(),
+            Self::Extism(call) => call.ty(),
+        }
+    }
+
+    /// The host call without whose grant it can't be imported, if that is
+    /// missing.
+    pub(crate) fn lacks(self, ops: HostOps) -> Option<&'static str> {
+        match self {
+            Self::Gm(Import::Op(op)) if !ops.has(op) => Some(op.as_str()),
+            Self::Gm(_) | Self::Wasi(_) => None,
+            Self::Extism(call) => call.lacks(ops),
+        }
+    }
+}
+
 /// The type that an export of this name must have, if the ABI knows the name.
 #[cfg(feature = "compile-wasm")]
-pub(crate) fn export(name: &str) -> Option<Type> {
+pub(crate) fn export(abi: Abi, name: &str) -> Option<Type> {
     match name {
+        extism::CONSTRUCTORS if abi == Abi::Extism1 => Some(NOTHING),
+        _ if abi == Abi::Extism1 && Hook::from_name(name).is_some() => Some(extism::HOOK),
         ALLOC => Some(Type {
             takes: &[I32],
             gives: &[I32],
@@ -131,29 +189,64 @@ pub(crate) fn export(name: &str) -> Option<Type> {
             takes: &[I32, I32],
             gives: &[],
         }),
-        INITIALIZE => Some(Type {
-            takes: &[],
-            gives: &[],
-        }),
+        INITIALIZE => Some(NOTHING),
         other => Hook::from_name(other).map(|_| TEXT_TO_I32),
     }
 }
 
 #[cfg(test)]
-#[cfg(feature = "compile-wasm")]
 mod tests {
     use super::*;
 
     #[test]
+    fn what_asks_the_host_is_imported_with_its_grant_alone() {
+        for op in HostOp::ALL {
+            let found = Function::find(Abi::Gm2, MODULE, op.as_str()).unwrap();
+            assert_eq!(found.lacks(HostOps::NONE.with(*op)), None);
+            assert_eq!(found.lacks(HostOps::NONE), Some(op.as_str()));
+        }
+        let log = Function::find(Abi::Extism1, extism::MODULE, "log_warn").unwrap();
+        assert_eq!(log.lacks(HostOps::NONE), Some("log"));
+        assert_eq!(log.lacks(HostOps::NONE.with(HostOp::Log)), None);
+        let inside = Function::find(Abi::Gm2, wasi::MODULE, "fd_write").unwrap();
+        assert_eq!(inside.lacks(HostOps::NONE), None);
+    }
+
+    #[test]
+    fn a_module_is_known_only_under_its_abi() {
+        for call in extism::Call::ALL {
+            let name = call.name();
+            let found = Some(Function::Extism(*call));
+            assert_eq!(Function::find(Abi::Extism1, extism::MODULE, name), found);
+            assert_eq!(Function::find(Abi::Gm2, extism::MODULE, name), None);
+            assert_eq!(Function::find(Abi::Extism1, "env", name), None);
+            let old = format!("extism_{name}");
+            assert_eq!(Function::find(Abi::Extism1, "env", &old), found);
+            assert_eq!(Function::find(Abi::Gm2, "env", &old), None);
+        }
+        for call in wasi::Call::ALL {
+            let found = Some(Function::Wasi(*call));
+            for abi in Abi::ALL {
+                assert_eq!(Function::find(*abi, wasi::MODULE, call.name()), found);
+            }
+        }
+        assert_eq!(extism::Call::ALL.len(), 32);
+        assert_eq!(wasi::Call::ALL.len(), 46);
+    }
+
+    #[cfg(feature = "compile-wasm")]
+    #[test]
     fn hooks_and_the_allocator_have_their_types() {
-        assert_eq!(export("on_commit_analyzed"), Some(TEXT_TO_I32));
+        assert_eq!(export(Abi::Gm2, "on_commit_analyzed"), Some(TEXT_TO_I32));
+        assert_eq!(export(Abi::Extism1, "init"), Some(extism::HOOK));
+        assert_eq!(export(Abi::Gm2, extism::CONSTRUCTORS), None);
         assert_eq!(
-            export("gm_free"),
+            export(Abi::Gm2, "gm_free"),
             Some(Type {
                 takes: &[I32, I32],
                 gives: &[]
             })
         );
-        assert_eq!(export("_start"), None);
+        assert_eq!(export(Abi::Gm2, "_start"), None);
     }
 }

@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 
 use gm_protocol::message::{ModuleFault, ModuleFaultKind as Kind};
-use gm_protocol::plan::{CompileSetup, Hook};
+use gm_protocol::plan::{Abi, CompileSetup, Hook};
 use wasmer::sys::wasmparser::{
     ExternalKind, FuncType, MemoryType, Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
 };
 
 use super::fault;
-use crate::abi::Import;
-use crate::abi::wasm::{self as abi, Type, Value};
+use crate::abi::wasm::{self as abi, Function, Type, Value, extism};
 use crate::walls::Narrowed;
 
 /// The header of a core module, version 1. A component's differs in the last
@@ -190,38 +189,34 @@ fn counted(payload: Payload<'_>) -> Result<(), Odd> {
 
 fn imports(outline: &Outline<'_>, task: &CompileSetup) -> Result<(), ModuleFault> {
     for (module, name, ty) in &outline.imports {
-        let import = if *module == abi::MODULE {
-            Import::from_name(name)
-        } else {
-            None
-        };
-        let Some(import) = import else {
-            let full = format!("{module}.{name}");
-            return Err(fault(
-                Kind::ImportUnknown,
-                &full,
-                "the host has no such function",
-            ));
+        let full = format!("{module}.{name}");
+        let Some(found) = Function::find(task.abi, module, name) else {
+            let detail = unknown(task.abi, module);
+            return Err(fault(Kind::ImportUnknown, &full, detail));
         };
         let TypeRef::Func(index) = ty else {
-            return Err(fault(
-                Kind::ImportType,
-                name,
-                "the host gives functions only",
-            ));
+            let detail = "the host gives functions only";
+            return Err(fault(Kind::ImportType, &full, detail));
         };
-        if !has_type(outline, *index, import.ty()) {
-            return Err(fault(
-                Kind::ImportType,
-                name,
-                &format!("must be {:?}", import.ty()),
-            ));
+        if !has_type(outline, *index, found.ty()) {
+            let detail = format!("must be {:?}", found.ty());
+            return Err(fault(Kind::ImportType, &full, &detail));
         }
-        if !import.granted(task.host_ops) {
-            return Err(fault(Kind::ImportNotGranted, name, "not in the grant"));
+        if let Some(call) = found.lacks(task.host_ops) {
+            return Err(fault(Kind::ImportNotGranted, &full, call));
         }
     }
     Ok(())
+}
+
+/// What to say of an import that the ABI has not.
+fn unknown(abi: Abi, module: &str) -> &'static str {
+    match abi {
+        Abi::Gm2 if module == extism::MODULE => {
+            "the host has no such function under abi = \"gm-2\"; a plugin of Extism's kits says abi = \"extism-1\" in [plugin]"
+        }
+        Abi::Gm2 | Abi::Extism1 => "the host has no such function",
+    }
 }
 
 fn exports(outline: &Outline<'_>, task: &CompileSetup) -> Result<(), ModuleFault> {
@@ -250,10 +245,15 @@ fn exports(outline: &Outline<'_>, task: &CompileSetup) -> Result<(), ModuleFault
         .chain(called)
         .map(|hook| hook.as_str())
         .collect();
-    if !needed.is_empty() {
-        needed.push(abi::ALLOC);
-    }
-    let optional = [abi::FREE, abi::INITIALIZE];
+    let optional = match task.abi {
+        Abi::Gm2 => {
+            if !needed.is_empty() {
+                needed.push(abi::ALLOC);
+            }
+            [abi::FREE, abi::INITIALIZE]
+        }
+        Abi::Extism1 => [extism::CONSTRUCTORS, abi::INITIALIZE],
+    };
     needed.extend(
         optional
             .iter()
@@ -261,11 +261,11 @@ fn exports(outline: &Outline<'_>, task: &CompileSetup) -> Result<(), ModuleFault
     );
     needed
         .into_iter()
-        .try_for_each(|name| function(outline, name))
+        .try_for_each(|name| function(outline, task.abi, name))
 }
 
-fn function(outline: &Outline<'_>, name: &str) -> Result<(), ModuleFault> {
-    let Some(ty) = abi::export(name) else {
+fn function(outline: &Outline<'_>, abi: Abi, name: &str) -> Result<(), ModuleFault> {
+    let Some(ty) = abi::export(abi, name) else {
         return Err(fault(Kind::MissingExport, name, "unknown to the ABI"));
     };
     let index = match outline.exports.get(name) {

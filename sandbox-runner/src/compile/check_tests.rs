@@ -5,6 +5,7 @@ use gm_protocol::plan::{HostOp, HostOps};
 
 fn task(hooks: &[Hook]) -> CompileSetup {
     CompileSetup {
+        abi: Abi::Gm2,
         host_ops: HostOps::NONE.with(HostOp::Log),
         hooks: hooks.to_vec(),
         output_bytes: 1 << 20,
@@ -83,4 +84,68 @@ fn long_names_are_cut_between_characters() {
     let (kind, name) = checked(&text, &[]).unwrap_err();
     assert_eq!(kind, Kind::ImportUnknown);
     assert!(name.len() <= 200 && name.starts_with("gm.ä"));
+}
+
+fn checked_extism(text: &str, hooks: &[Hook]) -> Result<Counts, (Kind, String, String)> {
+    let module = wat::parse_str(text).unwrap();
+    let task = CompileSetup {
+        abi: Abi::Extism1,
+        ..task(hooks)
+    };
+    check(&module, &task).map_err(|fault| (fault.kind, fault.name, fault.detail))
+}
+
+#[test]
+fn hooks_of_extism_take_nothing_and_need_no_allocator() {
+    let module = |hook: &str| {
+        format!(
+            "(module (memory (export \"memory\") 1) (func (export \"on_edge_created\") {hook}))"
+        )
+    };
+    let hooks = [Hook::OnEdgeCreated];
+    assert!(checked_extism(&module("(result i32) (i32.const 0)"), &hooks).is_ok());
+    for other in ["", "(param i32 i32) (result i32) (i32.const 0)"] {
+        let (kind, name, _) = checked_extism(&module(other), &hooks).unwrap_err();
+        assert_eq!(
+            (kind, name.as_str()),
+            (Kind::MissingExport, "on_edge_created")
+        );
+    }
+    let ctors = "(module (memory (export \"memory\") 1)
+        (func (export \"__wasm_call_ctors\") (result i32) (i32.const 0)))";
+    assert_eq!(
+        checked_extism(ctors, &[]).unwrap_err().1,
+        "__wasm_call_ctors"
+    );
+    assert!(checked(ctors, &[]).is_ok());
+}
+
+#[test]
+fn imports_of_extism_are_refused_by_the_name_of_what_they_need() {
+    let import = |name: &str, ty: &str| {
+        format!(
+            "(module (import \"extism:host/env\" \"{name}\" (func {ty})) (memory (export \"memory\") 1))"
+        )
+    };
+    assert!(checked_extism(&import("log_info", "(param i64)"), &[]).is_ok());
+    for (name, ty, needs) in [
+        ("config_get", "(param i64) (result i64)", "config_get"),
+        (
+            "http_request",
+            "(param i64 i64) (result i64)",
+            "http_request",
+        ),
+    ] {
+        let (kind, full, detail) = checked_extism(&import(name, ty), &[]).unwrap_err();
+        assert_eq!(kind, Kind::ImportNotGranted);
+        assert_eq!(full, format!("extism:host/env.{name}"));
+        assert_eq!(detail, needs);
+    }
+    let typed = checked_extism(&import("log_info", "(param i32)"), &[]).unwrap_err();
+    assert_eq!(typed.0, Kind::ImportType);
+    let (kind, name) = checked(&import("log_info", "(param i64)"), &[]).unwrap_err();
+    assert_eq!(
+        (kind, name.as_str()),
+        (Kind::ImportUnknown, "extism:host/env.log_info")
+    );
 }

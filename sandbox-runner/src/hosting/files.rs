@@ -31,6 +31,23 @@ pub(super) enum Denied {
     Code(i32),
 }
 
+/// What lies at a path.
+#[cfg(feature = "wasm")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    Other,
+}
+
+/// What lies at a path, and the length of a file.
+#[cfg(feature = "wasm")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: u64,
+}
+
 /// What `file_write` does with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct How {
@@ -77,6 +94,23 @@ impl Files {
         }
         bytes.truncate(done);
         Ok(bytes)
+    }
+
+    /// What lies at a path.
+    #[cfg(feature = "wasm")]
+    pub(super) fn stat(&self, path: &str) -> Result<Stat, Denied> {
+        let file = open(&self.inner(path, false)?, READ, Mode::empty())?;
+        let stat = fstat(&file).map_err(refused)?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            _ => Kind::Other,
+        };
+        let bytes = match kind {
+            Kind::File => u64::try_from(stat.st_size).unwrap_or(0),
+            Kind::Directory | Kind::Other => 0,
+        };
+        Ok(Stat { kind, bytes })
     }
 
     /// The entries of a directory as JSON, sorted by name, at most `cap` bytes.

@@ -8,6 +8,8 @@ use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::plan::{Asset, HostOp, PluginSetup};
 use gm_protocol::runner_end::RunnerEnd;
 
+#[cfg(feature = "wasm")]
+use super::files::Stat;
 use super::files::{Denied, Files, How};
 use super::hung_up;
 use crate::abi::{Import, code};
@@ -180,9 +182,22 @@ impl Host {
         let Ok(text) = std::str::from_utf8(text) else {
             return code::INVALID.into();
         };
-        let cut = text.get(..text.floor_char_boundary(MOST_FAIL));
-        self.answer.error = cut.map(|text| text.as_bytes().to_vec());
+        self.answer.error = Some(Self::error_text(text.as_bytes()));
         0
+    }
+
+    /// As much of an error's text as is told. What is no text is told as well as
+    /// it can be.
+    pub(crate) fn error_text(text: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8_lossy(text);
+        let cut = text.get(..text.floor_char_boundary(MOST_FAIL));
+        cut.unwrap_or_default().as_bytes().to_vec()
+    }
+
+    /// Whether these bytes may be a reply: one JSON object.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn is_reply(document: &[u8]) -> bool {
+        is_object(document)
     }
 
     fn asset_read(&mut self, args: Args<'_>) -> i64 {
@@ -257,6 +272,34 @@ impl Host {
             Err(Denied::NotGranted) if path.len() > self.cap => code::TOO_BIG.into(),
             Err(Denied::NotGranted) => self.ask(op, 0, path.as_bytes(), &[]),
         }
+    }
+
+    /// A call whose result the engine takes for itself: the one that the plugin
+    /// sees stays as it is.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn fetch(&mut self, op: HostOp, args: Args<'_>) -> Result<Vec<u8>, i64> {
+        let seen = std::mem::take(&mut self.result);
+        let status = self.call(Import::Op(op), args);
+        let result = std::mem::replace(&mut self.result, seen);
+        match status {
+            Ok(0..) => Ok(result),
+            Ok(error) => Err(error),
+            Err(Breach::OutsideOfHook | Breach::UnknownValue) => Err(code::DENIED.into()),
+        }
+    }
+
+    /// What lies at a path, as far as it is granted; if it isn't, the host hears
+    /// of it. Only while a hook runs.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn file_stat(&mut self, path: &str) -> Result<Stat, i64> {
+        let mut found = None;
+        let seen = std::mem::take(&mut self.result);
+        let status = self.file(HostOp::FileRead, path.as_bytes(), |files, path| {
+            found = Some(files.stat(path)?);
+            Ok(Vec::new())
+        });
+        self.result = seen;
+        found.ok_or(status)
     }
 
     fn log(&mut self, args: Args<'_>) -> Result<i64, Breach> {

@@ -17,6 +17,10 @@ use gm_protocol::message::ToRunner;
 use gm_protocol::plan::{FD_ASSETS, FD_LINK, PluginSetup, Role, Setup};
 use gm_protocol::runner_end::RunnerEnd;
 
+#[cfg(feature = "wasm")]
+pub(crate) use files::{Kind, Stat};
+#[cfg(feature = "wasm")]
+pub(crate) use host::Answer;
 #[cfg(feature = "js")]
 pub(crate) use host::Breach;
 pub(crate) use host::{Args, Host};

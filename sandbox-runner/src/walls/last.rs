@@ -61,6 +61,13 @@ pub(crate) fn trap(class: TrapClass) -> ! {
     sys::exit_now(TRAPPED)
 }
 
+/// Ends the process because the plugin's code said so, with a status that isn't 0.
+#[cfg(feature = "wasm")]
+pub(crate) fn exited(status: u32) -> ! {
+    say(Last::Exited { status });
+    sys::exit_now(TRAPPED)
+}
+
 /// Ends the process because more memory was asked for than it may have. A
 /// process without a link (the set-up's tools, tests) goes on to std's error.
 pub(crate) fn out_of_arena() {

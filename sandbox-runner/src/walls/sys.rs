@@ -153,3 +153,11 @@ pub(crate) fn clone3_errno() -> Option<i32> {
         None
     }
 }
+
+/// Whether the kernel shares a page with its clock in it (vdso(7)): without one,
+/// each look at a clock is a call, which no filter of a plugin allows.
+#[cfg(feature = "wasm")]
+pub(crate) fn kernel_shares_its_clock() -> bool {
+    // SAFETY: takes and returns an integer (getauxval(3)).
+    unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) != 0 }
+}

@@ -1,13 +1,18 @@
 //! The functions of module `gm` as the engine takes them: one closure for each
 //! shape of the ABI. Every pointer is the plugin's claim: it is checked against
-//! its memory here, and what breaks the contract ends the process.
+//! its memory here, and what breaks the contract ends the process. Those of
+//! other modules stand beside (`wasi`, `extism`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gm_protocol::message::TrapClass;
-use wasmer::{Exports, Function, FunctionEnv, FunctionEnvMut, Imports, Store};
+use gm_protocol::plan::{Abi, HostOps};
+use wasmer::{Exports, Function, FunctionEnv, FunctionEnvMut, Imports, RuntimeError, Store};
 
-use crate::abi::wasm::{MODULE, Shape};
+use super::extism::Extism;
+use super::wasi::System;
+use crate::abi::wasm::{self as abi, Shape, Value};
 use crate::abi::{Import, code};
 use crate::hosting::{Args, Host};
 use crate::walls::last;
@@ -16,14 +21,14 @@ use crate::walls::sys::guest::Guest;
 /// What the imports of one instance work on.
 pub(super) struct Env {
     pub(super) host: Host,
-    memory: Arc<Guest>,
+    pub(super) memory: Arc<Guest>,
+    /// Host calls of the grant.
+    pub(super) granted: HostOps,
+    pub(super) system: System,
+    pub(super) extism: Extism,
 }
 
 impl Env {
-    pub(super) const fn new(host: Host, memory: Arc<Guest>) -> Self {
-        Self { host, memory }
-    }
-
     /// Puts a document into the plugin's memory.
     pub(super) fn put(&self, address: u32, document: &[u8]) {
         if self.memory.write(address, document).is_none() {
@@ -81,21 +86,36 @@ impl Env {
     }
 }
 
-/// Those of `wanted` that the ABI has; the others stay missing, and then the
-/// instance is refused.
+/// Those of `wanted`, pairs of module and name, that the ABI has; the others stay
+/// missing, and then the instance is refused.
 pub(super) fn functions<'n>(
     store: &mut Store,
     env: &FunctionEnv<Env>,
-    wanted: impl Iterator<Item = &'n str>,
+    abi: Abi,
+    wanted: impl Iterator<Item = (&'n str, &'n str)>,
 ) -> Imports {
-    let mut exports = Exports::new();
-    for name in wanted {
-        if let Some(import) = Import::from_name(name) {
-            exports.insert(name, function(store, env, import));
+    let mut modules: BTreeMap<&str, Exports> = BTreeMap::new();
+    for (module, name) in wanted {
+        let found = abi::Function::find(abi, module, name);
+        let function = found.and_then(|found| match found {
+            abi::Function::Gm(import) => Some(function(store, env, import)),
+            abi::Function::Wasi(call) => other(store, env, found, move |env, given| {
+                env.wasi(call, given)
+                    .map(|errno| u64::from(errno.cast_unsigned()))
+                    .map_err(|exit| RuntimeError::user(Box::new(exit)))
+            }),
+            abi::Function::Extism(call) => other(store, env, found, move |env, given| {
+                Ok(env.extism(call, given))
+            }),
+        });
+        if let Some(function) = function {
+            modules.entry(module).or_default().insert(name, function);
         }
     }
     let mut imports = Imports::new();
-    imports.register_namespace(MODULE, exports);
+    for (module, exports) in modules {
+        imports.register_namespace(module, exports);
+    }
     imports
 }
 
@@ -164,6 +184,73 @@ fn function(store: &mut Store, env: &FunctionEnv<Env>, call: Import) -> Function
             },
         ),
     }
+}
+
+/// A function that takes its arguments as plain numbers, of any type that the
+/// tables of other hosts have. `None` = a type that they have not.
+fn other(
+    store: &mut Store,
+    env: &FunctionEnv<Env>,
+    function: abi::Function,
+    call: impl Fn(&mut Env, &[u64]) -> Result<u64, RuntimeError> + Copy + Send + Sync + 'static,
+) -> Option<Function> {
+    macro_rules! taking {
+        ($($name:ident: $ty:ty),*) => {
+            match function.ty().gives {
+                [] => giving!(() => |_| (), $($name: $ty),*),
+                [Value::I32] => giving!(u32 => low, $($name: $ty),*),
+                [Value::I64] => giving!(u64 => |all| all, $($name: $ty),*),
+                _ => return None,
+            }
+        };
+    }
+    macro_rules! giving {
+        ($gives:ty => $narrow:expr, $($name:ident: $ty:ty),*) => {
+            Function::new_typed_with_env(
+                store,
+                env,
+                move |mut env: FunctionEnvMut<'_, Env>, $($name: $ty),*| -> Result<$gives, RuntimeError> {
+                    call(env.data_mut(), &[$(u64::from($name)),*]).map($narrow)
+                },
+            )
+        };
+    }
+    use Value::{I32, I64};
+    Some(match function.ty().takes {
+        [] => taking!(),
+        [I32] => taking!(a: u32),
+        [I64] => taking!(a: u64),
+        [I32, I32] => taking!(a: u32, b: u32),
+        [I32, I64] => taking!(a: u32, b: u64),
+        [I64, I32] => taking!(a: u64, b: u32),
+        [I64, I64] => taking!(a: u64, b: u64),
+        [I32, I32, I32] => taking!(a: u32, b: u32, c: u32),
+        [I32, I64, I32] => taking!(a: u32, b: u64, c: u32),
+        [I32, I64, I64] => taking!(a: u32, b: u64, c: u64),
+        [I32, I32, I32, I32] => taking!(a: u32, b: u32, c: u32, d: u32),
+        [I32, I64, I32, I32] => taking!(a: u32, b: u64, c: u32, d: u32),
+        [I32, I64, I64, I32] => taking!(a: u32, b: u64, c: u64, d: u32),
+        [I32, I32, I32, I64, I32] => taking!(a: u32, b: u32, c: u32, d: u64, e: u32),
+        [I32, I32, I32, I32, I32] => taking!(a: u32, b: u32, c: u32, d: u32, e: u32),
+        [I32, I32, I32, I32, I32, I32] => {
+            taking!(a: u32, b: u32, c: u32, d: u32, e: u32, f: u32)
+        }
+        [I32, I32, I32, I32, I32, I32, I32] => {
+            taking!(a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32)
+        }
+        [I32, I32, I32, I32, I64, I64, I32] => {
+            taking!(a: u32, b: u32, c: u32, d: u32, e: u64, f: u64, g: u32)
+        }
+        [I32, I32, I32, I32, I32, I64, I64, I32, I32] => {
+            taking!(a: u32, b: u32, c: u32, d: u32, e: u32, f: u64, g: u64, h: u32, i: u32)
+        }
+        _ => return None,
+    })
+}
+
+/// The 32 bits that were made 64.
+fn low(all: u64) -> u32 {
+    u32::try_from(all).unwrap_or(u32::MAX)
 }
 
 fn narrow(status: i64) -> i32 {

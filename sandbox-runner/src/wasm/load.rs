@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gm_protocol::message::TrapClass;
-use gm_protocol::plan::{CODE_PATH, FD_ASSETS, HostOps, PluginSetup, WARM_PATH};
+use gm_protocol::plan::{Abi, CODE_PATH, FD_ASSETS, HostOps, PluginSetup, WARM_PATH};
 use gm_protocol::runner_end::RunnerEnd;
 use wasmer::sys::{EngineBuilder, NativeEngineExt};
 use wasmer::{
@@ -21,10 +21,11 @@ use wasmer::{
 };
 
 use super::calls::{self, Plugin};
+use super::extism::Extism;
 use super::imports::{self, Env};
 use super::memory::{Budget, Capped};
-use crate::abi::Import;
-use crate::abi::wasm::{MODULE, Value};
+use super::wasi::{Sources, System};
+use crate::abi::wasm::{Function, Value};
 use crate::hosting::{self, Host};
 use crate::walls::sys::guest::Guest;
 use crate::walls::{Narrowed, WallError, Walled, last, sys};
@@ -35,15 +36,21 @@ const WARM_BYTES: u64 = 1 << 20;
 /// A warmed engine and the memory that its one plugin will get.
 pub(super) struct Engine {
     engine: wasmer::Engine,
+    resources: Resources,
+}
+
+/// What the plugin gets besides its code.
+struct Resources {
     budget: Arc<Budget>,
     memory: Arc<Guest>,
+    sources: Sources,
 }
 
 /// A plugin's code, mapped; nothing of it has run.
 pub(super) struct Loaded {
     store: Store,
     module: Module,
-    memory: Arc<Guest>,
+    resources: Resources,
     walled: Walled,
 }
 
@@ -56,14 +63,17 @@ impl Engine {
         engine.set_tunables(Capped::new(Arc::clone(&budget)));
         let guest = Arc::new(Guest::reserve().map_err(std::io::Error::from)?);
         budget.set(WARM_BYTES, Arc::clone(&guest));
-        warm_up(&engine, guest).ok_or(WallError::WarmUp)?;
+        warm_up(&engine, guest, &budget)?.ok_or(WallError::WarmUp)?;
         // The engine keeps a descriptor of what it maps; that of /warm goes.
         sys::close_from(FD_ASSETS.unsigned_abs() + 1)?;
         let memory = Arc::new(Guest::reserve().map_err(std::io::Error::from)?);
         Ok(Self {
             engine,
-            budget,
-            memory,
+            resources: Resources {
+                budget,
+                memory,
+                sources: Sources::new()?,
+            },
         })
     }
 
@@ -74,16 +84,17 @@ impl Engine {
         let Ok(module) = map(&self.engine, Path::new(CODE_PATH)) else {
             hosting::not_loaded(link, "the artifact does not fit this engine")
         };
-        if !imports_fit(&module, task.host_ops) {
+        if !imports_fit(&module, task.abi, task.host_ops) {
             hosting::not_loaded(link, "the artifact imports what is not granted");
         }
-        self.budget.set(task.memory_bytes, Arc::clone(&self.memory));
+        let Resources { budget, memory, .. } = &self.resources;
+        budget.set(task.memory_bytes, Arc::clone(memory));
         // Made while mapping is still allowed.
         let store = Store::new(self.engine);
         Loaded {
             store,
             module,
-            memory: self.memory,
+            resources: self.resources,
             walled,
         }
     }
@@ -100,7 +111,7 @@ impl Loaded {
             Ready {
                 store: self.store,
                 module: self.module,
-                memory: self.memory,
+                resources: self.resources,
             },
             narrowed,
         ))
@@ -111,7 +122,7 @@ impl Loaded {
 pub(super) struct Ready {
     store: Store,
     module: Module,
-    memory: Arc<Guest>,
+    resources: Resources,
 }
 
 impl Ready {
@@ -125,15 +136,21 @@ impl Ready {
         assets: &'static [u8],
     ) -> Plugin {
         last::new_call();
-        let env = Env::new(Host::new(link, task, assets), Arc::clone(&self.memory));
+        let env = Env {
+            host: Host::new(link, task, assets),
+            memory: self.resources.memory,
+            granted: task.host_ops,
+            system: System::new(self.resources.sources),
+            extism: Extism::new(self.resources.budget),
+        };
         // Outlives a failure below, for the same reason as in `load`.
         let mut store = self.store;
         let env = FunctionEnv::new(&mut store, env);
-        match instance(&mut store, &self.module, &env) {
-            Ok(instance) => Plugin::new(store, env, &instance),
+        match instance(&mut store, &self.module, &env, task.abi) {
+            Ok(instance) => Plugin::new(store, env, &instance, task.abi),
             Err(
                 InstantiationError::Start(error) | InstantiationError::Link(LinkError::Trap(error)),
-            ) => last::trap(calls::class(&error)),
+            ) => calls::end(&error),
             // Too little memory for what the module begins with.
             Err(InstantiationError::Link(LinkError::Resource(_))) => {
                 last::refused_grow();
@@ -155,12 +172,16 @@ fn instance(
     store: &mut Store,
     module: &Module,
     env: &FunctionEnv<Env>,
+    abi: Abi,
 ) -> Result<Instance, InstantiationError> {
-    let names: Vec<String> = module
+    let names: Vec<(String, String)> = module
         .imports()
-        .map(|import| import.name().to_owned())
+        .map(|import| (import.module().to_owned(), import.name().to_owned()))
         .collect();
-    let functions = imports::functions(store, env, names.iter().map(String::as_str));
+    let wanted = names
+        .iter()
+        .map(|(module, name)| (module.as_str(), name.as_str()));
+    let functions = imports::functions(store, env, abi, wanted);
     Instance::new(store, module, &functions)
 }
 
@@ -174,14 +195,14 @@ fn map(engine: &wasmer::Engine, path: &Path) -> Result<Module, DeserializeError>
 
 /// The grant again, in the process that would be asked: the compiler's word
 /// may be older than the grant.
-fn imports_fit(module: &Module, granted: HostOps) -> bool {
+fn imports_fit(module: &Module, abi: Abi, granted: HostOps) -> bool {
     module.imports().all(|import| {
-        let known = Import::from_name(import.name()).filter(|_| import.module() == MODULE);
-        known.is_some_and(|known| known.granted(granted) && has_type(import.ty(), known))
+        let known = Function::find(abi, import.module(), import.name());
+        known.is_some_and(|known| known.lacks(granted).is_none() && has_type(import.ty(), known))
     })
 }
 
-fn has_type(found: &ExternType, import: Import) -> bool {
+fn has_type(found: &ExternType, function: Function) -> bool {
     let same = |found: &[Type], wanted: &[Value]| {
         found
             .iter()
@@ -191,17 +212,33 @@ fn has_type(found: &ExternType, import: Import) -> bool {
                 Value::I64 => Type::I64,
             }))
     };
-    let wanted = import.ty();
+    let wanted = function.ty();
     matches!(found, ExternType::Function(ty)
         if same(ty.params(), wanted.takes) && same(ty.results(), wanted.gives))
 }
 
-/// One call of everything, and one trap that comes back as a value.
-fn warm_up(engine: &wasmer::Engine, memory: Arc<Guest>) -> Option<()> {
+/// One call of everything, and one trap that comes back as a value. `None` = our
+/// own module does not do what it was written for.
+fn warm_up(
+    engine: &wasmer::Engine,
+    memory: Arc<Guest>,
+    budget: &Arc<Budget>,
+) -> Result<Option<()>, WallError> {
+    let env = Env {
+        host: Host::bare(),
+        memory,
+        granted: HostOps::NONE,
+        system: System::new(Sources::new()?),
+        extism: Extism::new(Arc::clone(budget)),
+    };
+    Ok(call_warm(engine, env))
+}
+
+fn call_warm(engine: &wasmer::Engine, env: Env) -> Option<()> {
     let module = map(engine, Path::new(WARM_PATH)).ok()?;
     let mut store = Store::new(engine.clone());
-    let env = FunctionEnv::new(&mut store, Env::new(Host::bare(), memory));
-    let instance = instance(&mut store, &module, &env).ok()?;
+    let env = FunctionEnv::new(&mut store, env);
+    let instance = instance(&mut store, &module, &env, Abi::Extism1).ok()?;
     let call: TypedFunction<(u32, u32), i32> = instance
         .exports
         .get_typed_function(&store, "on_commit_analyzed")

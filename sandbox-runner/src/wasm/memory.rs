@@ -44,7 +44,8 @@ impl Budget {
         }
     }
 
-    fn take(&self, bytes: u64) -> bool {
+    /// Takes bytes for what is kept for the plugin; false = they are not there.
+    pub(super) fn take(&self, bytes: u64) -> bool {
         let taken = self
             .left
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -54,6 +55,11 @@ impl Budget {
             last::refused_grow();
         }
         taken.is_ok()
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn give(&self, bytes: u64) {
+        self.left.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

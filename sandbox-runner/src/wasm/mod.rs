@@ -5,9 +5,12 @@
 //! before the last filter is up.
 
 mod calls;
+mod extism;
 mod imports;
+mod kernel;
 mod load;
 mod memory;
+mod wasi;
 
 use crate::hosting;
 use crate::walls::{self, Arena, WallError, sys};

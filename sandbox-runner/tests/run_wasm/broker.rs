@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use std::process::Command;
 
 use gm_protocol::message::{FromRunner, ModuleFault, ToRunner};
-use gm_protocol::plan::{Asset, CompileSetup, Filters, Hook, HostOps, PluginSetup, Role};
+use gm_protocol::plan::{Abi, Asset, CompileSetup, Filters, Hook, HostOps, PluginSetup, Role};
 use tempfile::TempDir;
 
 use crate::filters;
@@ -13,11 +13,22 @@ pub(crate) use crate::played::{Peer, Plugin, all_ops, binary, memfd, soon};
 
 /// A module through the shipped compiler, behind its shipped profile.
 pub(crate) fn compile(module: &[u8], ops: HostOps, hooks: &[Hook]) -> Result<Vec<u8>, ModuleFault> {
+    compile_for(Abi::Gm2, module, ops, hooks)
+}
+
+/// The same under any ABI.
+pub(crate) fn compile_for(
+    abi: Abi,
+    module: &[u8],
+    ops: HostOps,
+    hooks: &[Hook],
+) -> Result<Vec<u8>, ModuleFault> {
     let output = memfd(b"", false);
     let mut result = File::from(output.try_clone().unwrap());
     let fds = [Some(memfd(module, true)), Some(output)];
     let mut peer = Peer::start("gm-compile-wasm", 512 << 20, &[], fds);
     let setup = CompileSetup {
+        abi,
         host_ops: ops,
         hooks: hooks.to_vec(),
         output_bytes: 64 << 20,
@@ -60,6 +71,7 @@ pub(crate) fn task() -> PluginSetup {
     PluginSetup {
         entrypoint: "plugin.wasm".into(),
         memory_bytes: 8 << 20,
+        abi: Abi::Gm2,
         host_ops: all_ops(),
         hooks: vec![Hook::OnCommitAnalyzed],
         body_bytes: 1 << 20,
@@ -77,7 +89,7 @@ impl Plugin {
 
     pub(crate) fn with(text: &str, mut task: PluginSetup, filters: Filters, assets: &[u8]) -> Self {
         let module = wat::parse_str(text).unwrap();
-        let artifact = compile(&module, all_ops(), &task.hooks).unwrap();
+        let artifact = compile_for(task.abi, &module, all_ops(), &task.hooks).unwrap();
         let files: [(&str, &[u8]); 2] = [("code", &artifact), ("warm", &warm())];
         let memfd = (!assets.is_empty()).then(|| memfd(assets, true));
         if !assets.is_empty() {

@@ -10,6 +10,8 @@ mod calls;
 #[cfg(test)]
 mod compiler;
 #[cfg(test)]
+mod extism;
+#[cfg(test)]
 #[path = "../played/filters.rs"]
 mod filters;
 #[cfg(test)]
@@ -21,3 +23,5 @@ mod played;
 mod traps;
 #[cfg(test)]
 mod walls;
+#[cfg(test)]
+mod wasi;
