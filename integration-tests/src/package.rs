@@ -14,6 +14,7 @@ pub struct Package {
     id: String,
     version: String,
     kind: String,
+    abi: String,
     entrypoint: String,
     hooks: Vec<String>,
     api: String,
@@ -60,6 +61,7 @@ impl Package {
             id: id.to_owned(),
             version: "1.0.0".to_owned(),
             kind: "wasm".to_owned(),
+            abi: "gm-2".to_owned(),
             entrypoint: "plugin.wasm".to_owned(),
             hooks: vec!["on_commit_analyzed".to_owned()],
             api: "2.0".to_owned(),
@@ -156,6 +158,13 @@ impl Package {
         self.write()
     }
 
+    /// Another ABI than `gm-2`.
+    #[must_use]
+    pub fn abi(mut self, abi: &str) -> Self {
+        abi.clone_into(&mut self.abi);
+        self.write()
+    }
+
     /// One more file of the package.
     ///
     /// # Panics
@@ -233,6 +242,7 @@ impl Package {
             id,
             version,
             kind,
+            abi,
             entrypoint,
             hooks,
             api,
@@ -249,6 +259,7 @@ impl Package {
              version = \"{version}\"\n\
              api_version = \"{api}\"\n\
              kind = \"{kind}\"\n\
+             abi = \"{abi}\"\n\
              entrypoint = \"{entrypoint}\"\n\
              files = {:?}\n\
              hooks = {hooks:?}\n\

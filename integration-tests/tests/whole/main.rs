@@ -20,6 +20,8 @@ mod endurance;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod guide;

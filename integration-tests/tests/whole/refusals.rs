@@ -291,7 +291,7 @@ fn imports_and_exports_are_checked_by_name_and_type() {
     let home = Home::new();
     for (name, code) in [
         ("unknown-import", "artifact/import-unknown"),
-        ("wasi-import", "artifact/import-unknown"),
+        ("extism-import", "artifact/import-unknown"),
         ("import-type", "artifact/import-type"),
         ("missing-export", "artifact/missing-export"),
     ] {

@@ -323,7 +323,8 @@ fn buffers_that_point_outside_the_memory_are_a_fault_and_nothing_is_printed() {
         (16, 4, "1024"),
     ] {
         let called = printing(address, len, count);
-        let errno = called.asked.last().unwrap().2[0];
+        let mut answers = called.asked.iter().filter(|(_, level, _)| *level == 0);
+        let errno = answers.next().unwrap().2[0];
         // Zeroes behind the first buffer are empty ones, as far as there are any.
         let expected = if count == "1" { FAULT } else { SUCCESS };
         assert_eq!(errno, expected, "{address} {len} {count}");
