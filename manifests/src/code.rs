@@ -103,7 +103,7 @@ codes! {
     ArtifactMalformedCode "artifact/malformed-code" "build the module for WebAssembly 2.0 without threads"
     ArtifactTooComplex "artifact/too-complex" "make the module smaller, or raise the compiler's caps in broker.toml"
     ArtifactMissingExport "artifact/missing-export" "export memory, gm_alloc and every hook that the manifest lists"
-    ArtifactImportUnknown "artifact/import-unknown" "import from module gm only, and only names that it has"
+    ArtifactImportUnknown "artifact/import-unknown" "import only what the ABI of the manifest has, from the modules that it names"
     ArtifactImportType "artifact/import-type" "declare the import with its documented type"
 
     RevokedKey "revoked/key" "do not use it; the author's key was revoked"

@@ -62,6 +62,8 @@ mod store;
 #[cfg(test)]
 mod structure;
 #[cfg(test)]
+mod third_party;
+#[cfg(test)]
 mod trust;
 #[cfg(test)]
 mod walls;

@@ -25,6 +25,9 @@ const MOST_BYTES: usize = 64 << 10;
 /// The most buffers of one call.
 const MOST_BUFFERS: u32 = 1024;
 
+/// The only argument: libraries count on a program's name, whatever it is.
+const PROGRAM: &[u8] = b"plugin\0";
+
 /// The errnos of WASI that are answered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -98,11 +101,19 @@ impl Env {
 
     fn done(&mut self, call: Call, given: Given<'_>) -> Done {
         match call {
-            // No arguments, no variables.
-            Call::ArgsGet | Call::EnvironGet | Call::SchedYield => Ok(()),
-            Call::ArgsSizesGet | Call::EnvironSizesGet => {
+            // No variables.
+            Call::EnvironGet | Call::SchedYield => Ok(()),
+            Call::EnvironSizesGet => {
                 self.number(given.at(0), 0)?;
                 self.number(given.at(1), 0)
+            }
+            Call::ArgsSizesGet => {
+                self.number(given.at(0), 1)?;
+                self.count(given.at(1), PROGRAM.len())
+            }
+            Call::ArgsGet => {
+                self.number(given.at(0), given.at(1))?;
+                self.at(given.at(1), PROGRAM)
             }
             Call::ClockTimeGet => {
                 let now = self.system.sources.now(given.at(0))?;

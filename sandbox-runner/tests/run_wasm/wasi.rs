@@ -200,6 +200,23 @@ fn what_needs_no_descriptor_is_given_empty_or_not_at_all() {
 }
 
 #[test]
+fn the_only_argument_is_a_name_and_there_is_no_variable() {
+    let calls: &[Asked<'_>] = &[
+        ("args_sizes_get", &["64", "68"]),
+        ("args_get", &["72", "80"]),
+        ("environ_sizes_get", &["88", "92"]),
+    ];
+    let show = "(drop (call $log (i32.const 4) (i32.const 80) (i32.const 6)))
+        (drop (call $log (i32.const 1) (i32.const 64) (i32.const 12)))
+        (drop (call $log (i32.const 1) (i32.const 88) (i32.const 8)))";
+    let called = Plugin::start(&asking(calls, "", show)).loaded().call(b"{}");
+    assert_eq!(lines(&called, 4), ["plugin"]);
+    let numbers = |line: &String| -> Vec<u8> { line.bytes().step_by(4).collect() };
+    let seen: Vec<_> = lines(&called, 1).iter().map(numbers).collect();
+    assert_eq!(seen, [vec![1, 7, 80], vec![0, 0]]);
+}
+
+#[test]
 fn random_bytes_may_fill_the_whole_memory() {
     answers(&[(("random_get", &["0", "65536"]), SUCCESS)]);
 }
@@ -283,6 +300,8 @@ fn an_address_outside_the_memory_is_a_fault() {
     for at in ["65536", "65533", "-4", "-1"] {
         answers(&[
             (("args_sizes_get", &[at, "64"]), FAULT),
+            (("args_get", &[at, "64"]), FAULT),
+            (("args_get", &["64", at]), FAULT),
             (("environ_sizes_get", &["64", at]), FAULT),
             (("clock_time_get", &["0", "0L", at]), FAULT),
             (("clock_res_get", &["0", at]), FAULT),
