@@ -9,7 +9,7 @@ use gm_policy::{Because, CompilePlan, HttpPlan, Limit, Placed, Plan};
 use gm_protocol::PROTOCOL;
 use gm_protocol::orders::HostReport;
 use gm_protocol::plan::{
-    Abi, Asset, CompileSetup, Engine, Filters, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits,
+    Asset, CompileSetup, Engine, Filters, Hook, HostOp, HostOps, LANDLOCK_NEWEST, Limits,
     PluginSetup, Reach, ReachHost, Role, Setup,
 };
 use serde_json::{Value, json};
@@ -276,9 +276,7 @@ pub fn refused(plan: &Plan) -> Vec<Value> {
 /// # Errors
 /// `internal/proof`.
 pub fn compile_walls(
-    abi: Abi,
-    host_ops: HostOps,
-    hooks: Vec<Hook>,
+    module: &compile::Module<'_>,
     config: &Config,
     host: &HostReport,
 ) -> Result<compile::Walls, Refusal> {
@@ -291,9 +289,10 @@ pub fn compile_walls(
         // It opens nothing: module and output come as descriptors.
         landlock: Vec::new(),
         role: Role::Compile(CompileSetup {
-            abi,
-            host_ops,
-            hooks,
+            abi: module.abi,
+            host_ops: module.host_ops,
+            hooks: module.hooks.clone(),
+            commands: module.commands.clone(),
             output_bytes: limits.file_bytes,
         }),
     };

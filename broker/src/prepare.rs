@@ -88,18 +88,19 @@ impl<'a> Workshop<'a> {
                 code: Artifact { fd, len },
             });
         }
-        let hooks = hooks_of(manifest)?;
         let module = Module {
             code: entrypoint.fd(),
             digest: entrypoint.digest().sha256.as_bytes(),
             abi: plan.abi(),
             host_ops: plan.imports(),
-            hooks: hooks.clone(),
+            hooks: hooks_of(manifest)?,
+            commands: manifest
+                .commands()
+                .iter()
+                .map(|command| command.name.clone())
+                .collect(),
         };
-        let walls = || {
-            let host = self.launcher.host();
-            plan::compile_walls(plan.abi(), plan.imports(), hooks, self.config, host)
-        };
+        let walls = || plan::compile_walls(&module, self.config, self.launcher.host());
         let code = compile::artifact(self.launcher, &self.cache, &module, walls)?;
         Ok(Built { plan, code })
     }

@@ -6,8 +6,8 @@
 use crate::document::{self, Span, Table};
 use crate::slot::{self, Slot};
 use crate::{
-    Abi, Code, Command, Fingerprint, Hook, Kind, PackagePath, Permissions, PluginId, Refusal, Unfit,
-    text,
+    Abi, Code, Command, Fingerprint, Hook, Kind, PackagePath, Permissions, PluginId, Refusal,
+    Unfit, text,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -40,6 +40,8 @@ pub struct Module<'a> {
     pub host_ops: HostOps,
     /// Hooks that must be exported.
     pub hooks: Vec<Hook>,
+    /// Names of its commands.
+    pub commands: Vec<String>,
 }
 
 /// The walls of the compile process.
@@ -92,6 +94,7 @@ fn key_of(launcher: &Launcher, module: &Module<'_>) -> Key {
         compiler.unwrap_or_default().as_bytes(),
         format!("{:?}", module.host_ops).as_bytes(),
         hooks.join(",").as_bytes(),
+        module.commands.join(",").as_bytes(),
     ])
 }
 

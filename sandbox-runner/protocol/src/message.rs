@@ -200,7 +200,7 @@ pub enum ModuleFaultKind {
     /// A known import with another type.
     ImportType,
     /// A known import without its permission; `detail` is the host call that
-    /// would give it, or `http_request`.
+    /// would give it.
     ImportNotGranted,
 }
 

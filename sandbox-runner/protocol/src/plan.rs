@@ -476,6 +476,9 @@ pub struct CompileSetup {
     /// Hooks that the manifest lists, and [`Hook::Command`] if it names commands;
     /// each must be exported.
     pub hooks: Vec<Hook>,
+    /// Commands that the manifest lists: under `extism-1` each is an export, unless
+    /// one takes them all.
+    pub commands: Vec<String>,
     /// Most bytes of the artifact.
     pub output_bytes: u64,
 }

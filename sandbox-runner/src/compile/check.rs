@@ -255,6 +255,14 @@ fn exports(outline: &Outline<'_>, task: &CompileSetup) -> Result<(), ModuleFault
         }
         Abi::Extism1 => [extism::CONSTRUCTORS, abi::INITIALIZE],
     };
+    // One that takes all commands, or one for each.
+    let all = Hook::Command.as_str();
+    if task.abi == Abi::Extism1 && !outline.exports.contains_key(all) {
+        needed.retain(|name| *name != all);
+        for command in &task.commands {
+            typed(outline, &extism::command(command), extism::HOOK)?;
+        }
+    }
     needed.extend(
         optional
             .iter()
@@ -269,6 +277,11 @@ fn function(outline: &Outline<'_>, abi: Abi, name: &str) -> Result<(), ModuleFau
     let Some(ty) = abi::export(abi, name) else {
         return Err(fault(Kind::MissingExport, name, "unknown to the ABI"));
     };
+    typed(outline, name, ty)
+}
+
+/// Whether a function of this name and type is exported.
+fn typed(outline: &Outline<'_>, name: &str, ty: Type) -> Result<(), ModuleFault> {
     let index = match outline.exports.get(name) {
         Some((ExternalKind::Func, index)) => usize::try_from(*index).ok(),
         _ => return Err(fault(Kind::MissingExport, name, "no function of this name")),

@@ -8,6 +8,7 @@ fn task(hooks: &[Hook]) -> CompileSetup {
         abi: Abi::Gm2,
         host_ops: HostOps::NONE.with(HostOp::Log),
         hooks: hooks.to_vec(),
+        commands: vec![],
         output_bytes: 1 << 20,
     }
 }
@@ -147,5 +148,35 @@ fn imports_of_extism_are_refused_by_the_name_of_what_they_need() {
     assert_eq!(
         (kind, name.as_str()),
         (Kind::ImportUnknown, "extism:host/env.log_info")
+    );
+}
+
+#[test]
+fn commands_of_extism_are_exports_of_their_names_unless_one_takes_them_all() {
+    let task = |commands: &[&str]| CompileSetup {
+        abi: Abi::Extism1,
+        commands: commands.iter().map(|name| (*name).to_owned()).collect(),
+        ..task(&[Hook::Command])
+    };
+    let module = |export: &str| {
+        let text = format!(
+            "(module (memory (export \"memory\") 1) (func (export \"{export}\") (result i32) (i32.const 0)))"
+        );
+        wat::parse_str(text).unwrap()
+    };
+    assert!(check(&module("count_all"), &task(&["count-all"])).is_ok());
+    assert!(check(&module("gm_command"), &task(&["count-all", "other"])).is_ok());
+    let fault = check(&module("count_all"), &task(&["count-all", "other"])).unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.name.as_str()),
+        (Kind::MissingExport, "other")
+    );
+    let gm = CompileSetup {
+        abi: Abi::Gm2,
+        ..task(&["count-all"])
+    };
+    assert_eq!(
+        check(&module("count_all"), &gm).unwrap_err().name,
+        "gm_command"
     );
 }

@@ -4,6 +4,7 @@ use std::ops::DerefMut;
 
 use gm_protocol::message::TrapClass;
 use gm_protocol::plan::{Abi, Hook};
+use serde_json::json;
 use wasmer::{FunctionEnv, Instance, RuntimeError, Store, TypedFunction, WasmTypeList};
 use wasmer_types::TrapCode;
 
@@ -20,6 +21,8 @@ const NO_HOOK: &[u8] = b"the module has no such hook";
 const NO_ROOM_LEFT: &[u8] = b"there is no memory left for the document";
 /// What a hook of Extism's kits answers when its output is no reply.
 const NO_OBJECT: &[u8] = b"the output is not a JSON object";
+const NO_COMMAND: &[u8] = b"the module has no such command";
+const NO_TEXT: &[u8] = b"the output is not UTF-8";
 const TOO_LONG: &[u8] = b"the output is longer than a reply may be";
 /// The status of a call whose code said 0 and did not mean it.
 const FAILED: i32 = 1;
@@ -49,6 +52,8 @@ pub(super) struct Plugin {
     alloc: Option<TypedFunction<u32, u32>>,
     free: Option<TypedFunction<(u32, u32), ()>>,
     hooks: Vec<(Hook, HookFunction)>,
+    /// Where a command's own function is found, under Extism's ABI.
+    commands: Option<Instance>,
 }
 
 impl Plugin {
@@ -76,6 +81,7 @@ impl Plugin {
             alloc: export(instance, &store, abi::ALLOC),
             free: export(instance, &store, abi::FREE),
             hooks: Hook::ALL.iter().filter_map(hook).collect(),
+            commands: (abi == Abi::Extism1).then(|| instance.clone()),
             store,
             env,
         }
@@ -132,6 +138,40 @@ impl Plugin {
         }
     }
 
+    /// A command by the function of its name, as the kits' own host calls one:
+    /// with the bare arguments, and for any output.
+    fn call_command(&mut self, document: &[u8]) -> (i32, Option<Vec<u8>>) {
+        let no_command = || (NOT_RUN, Some(NO_COMMAND.to_vec()));
+        let (Some(instance), Ok(command)) = (
+            &self.commands,
+            serde_json::from_slice::<CommandDocument>(document),
+        ) else {
+            return no_command();
+        };
+        let name = extism::command(&command.name);
+        let Some(function) = export::<(), i32>(instance, &self.store, &name) else {
+            return no_command();
+        };
+        if !self.env().extism.begin(command.args.join("\n").as_bytes()) {
+            return (NOT_RUN, Some(NO_ROOM_LEFT.to_vec()));
+        }
+        let (status, _) = self.run(|store| function.call(store));
+        let kernel = &self.env().extism.kernel;
+        if let Some(error) = kernel.error_bytes().filter(|text| !text.is_empty()) {
+            let status = if status == 0 { FAILED } else { status };
+            return (status, Some(Host::error_text(error)));
+        }
+        let output = kernel.output_bytes().unwrap_or_default();
+        let reply = match std::str::from_utf8(output) {
+            Ok(text) => json!({"status": status, "text": text}),
+            Err(_) => return (FAILED, Some(NO_TEXT.to_vec())),
+        };
+        match reply.to_string() {
+            reply if reply.len() > self.env().host.cap() => (FAILED, Some(TOO_LONG.to_vec())),
+            reply => (0, Some(reply.into_bytes())),
+        }
+    }
+
     /// Runs a hook; a plugin that ends itself with 0 is done with it.
     fn run(&mut self, call: impl FnOnce(&mut Store) -> Result<i32, RuntimeError>) -> (i32, Answer) {
         self.env().host.enter();
@@ -155,9 +195,17 @@ impl hosting::Plugin for Plugin {
         match found.map(|(_, function)| function.clone()) {
             Some(HookFunction::Gm(function)) => self.call_gm(&function, document),
             Some(HookFunction::Extism(function)) => self.call_extism(&function, document),
+            None if hook == Hook::Command => self.call_command(document),
             None => (NOT_RUN, Some(NO_HOOK.to_vec())),
         }
     }
+}
+
+/// What a command's document says.
+#[derive(serde::Deserialize)]
+struct CommandDocument {
+    name: String,
+    args: Vec<String>,
 }
 
 fn export<A: WasmTypeList, R: WasmTypeList>(

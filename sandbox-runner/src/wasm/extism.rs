@@ -7,12 +7,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gm_protocol::message::TrapClass;
 use gm_protocol::plan::HostOp;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::imports::Env;
 use super::kernel::Kernel;
 use super::memory::Budget;
+use crate::abi::Import;
 use crate::abi::wasm::extism::Call;
 use crate::hosting::Args;
 use crate::walls::last;
@@ -30,6 +35,33 @@ pub(super) struct Extism {
     budget: Arc<Budget>,
     /// They stay from call to call and end with the process.
     variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Of the last request; status 0 = there was none, or no answer.
+    response: Response,
+}
+
+/// What is asked of an answer after its body.
+#[derive(Debug, Default)]
+struct Response {
+    status: u16,
+    headers: BTreeMap<String, String>,
+}
+
+/// A request as the kits write it; its body is a block of its own.
+#[derive(Deserialize)]
+struct Request {
+    url: String,
+    method: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+/// An answer as our own host call gives it.
+#[derive(Deserialize)]
+struct Answered {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_base64: Option<String>,
 }
 
 impl Extism {
@@ -38,6 +70,7 @@ impl Extism {
             kernel: Kernel::new(Arc::clone(&budget)),
             budget,
             variables: BTreeMap::new(),
+            response: Response::default(),
         }
     }
 
@@ -67,10 +100,9 @@ impl Env {
             Call::ConfigGet => self.config_get(at(0)),
             Call::VarGet => self.variable(at(0)),
             Call::VarSet => self.set_variable(at(0), at(1)),
-            // Never imported: nothing grants it yet.
-            Call::HttpRequest => broken(),
-            // No request was made.
-            Call::HttpStatusCode | Call::HttpHeaders => 0,
+            Call::HttpRequest => self.http_request(at(0), at(1)),
+            Call::HttpStatusCode => self.extism.response.status.into(),
+            Call::HttpHeaders => self.http_headers(),
             Call::LogTrace => self.log_block(0, at(0)),
             Call::LogDebug => self.log_block(1, at(0)),
             Call::LogInfo => self.log_block(2, at(0)),
@@ -90,13 +122,7 @@ impl Env {
             first: &key,
             ..Args::default()
         };
-        if self
-            .host
-            .may_call(crate::abi::Import::Op(HostOp::ConfigGet))
-            .is_err()
-        {
-            broken();
-        }
+        self.must_be_in_a_hook(HostOp::ConfigGet);
         let Ok(value) = self.host.fetch(HostOp::ConfigGet, args) else {
             return 0;
         };
@@ -139,6 +165,49 @@ impl Env {
         0
     }
 
+    /// Makes a request; the answer's body, or 0 where there is none: it was
+    /// refused, or failed. The host writes down what it refuses.
+    fn http_request(&mut self, request: u64, body: u64) -> u64 {
+        let request = self.handed_over(request);
+        let body = (body != 0).then(|| self.handed_over(body));
+        self.extism.response = Response::default();
+        let Ok(request) = serde_json::from_slice::<Request>(&request) else {
+            broken()
+        };
+        let document = request.document(body.as_deref()).to_string();
+        let args = Args {
+            first: document.as_bytes(),
+            ..Args::default()
+        };
+        self.must_be_in_a_hook(HostOp::HttpRequest);
+        let answer = self.host.fetch(HostOp::HttpRequest, args);
+        let answer = answer.ok().and_then(|answer| Answered::read(&answer));
+        let Some((response, body)) = answer else {
+            return 0;
+        };
+        self.extism.response = response;
+        self.extism.kernel.put(&body).unwrap_or(0)
+    }
+
+    /// The fields of the last answer as a JSON object; 0 = there was none.
+    fn http_headers(&mut self) -> u64 {
+        let Extism {
+            kernel, response, ..
+        } = &mut self.extism;
+        if response.status == 0 {
+            return 0;
+        }
+        let text = serde_json::to_vec(&response.headers).unwrap_or_default();
+        kernel.put(&text).unwrap_or(0)
+    }
+
+    /// Code that runs while it is loaded asks the host nothing.
+    fn must_be_in_a_hook(&self, op: HostOp) {
+        if self.host.may_call(Import::Op(op)).is_err() {
+            broken();
+        }
+    }
+
     fn log_block(&mut self, level: u8, offset: u64) -> u64 {
         let line = self.handed_over(offset);
         let line = line.get(..self.host.cap()).unwrap_or(&line);
@@ -154,6 +223,42 @@ impl Env {
         };
         kernel.free(offset);
         bytes
+    }
+}
+
+impl Request {
+    /// The document of our own host call.
+    fn document(self, body: Option<&[u8]>) -> Value {
+        let method = self.method.unwrap_or_else(|| "GET".to_owned());
+        let headers: Vec<_> = self.headers.into_iter().collect();
+        let mut document = json!({
+            "method": method.to_ascii_uppercase(),
+            "url": self.url,
+            "headers": headers,
+        });
+        if let (Some(body), Some(document)) = (body, document.as_object_mut()) {
+            document.insert("body_base64".into(), STANDARD.encode(body).into());
+        }
+        document
+    }
+}
+
+impl Answered {
+    /// Status and fields, and the body.
+    fn read(document: &[u8]) -> Option<(Response, Vec<u8>)> {
+        let Self {
+            status,
+            headers,
+            body,
+            body_base64,
+        } = serde_json::from_slice(document).ok()?;
+        let body = match (body, body_base64) {
+            (Some(text), _) => text.into_bytes(),
+            (None, Some(text)) => STANDARD.decode(text).ok()?,
+            (None, None) => Vec::new(),
+        };
+        let headers = headers.into_iter().collect();
+        Some((Response { status, headers }, body))
     }
 }
 

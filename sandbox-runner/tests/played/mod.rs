@@ -214,6 +214,11 @@ impl Plugin {
 
     pub(crate) fn call_hook(&mut self, hook: Hook, document: &[u8]) -> Called {
         self.begin(hook, document);
+        self.until_done()
+    }
+
+    /// Answers what the plugin asks until its call is done.
+    pub(crate) fn until_done(&mut self) -> Called {
         let mut asked = Vec::new();
         loop {
             match self.peer.recv() {

@@ -31,6 +31,7 @@ pub(crate) fn compile_for(
         abi,
         host_ops: ops,
         hooks: hooks.to_vec(),
+        commands: vec![],
         output_bytes: 64 << 20,
     };
     peer.wall_in(filters::of_profile("compile", None), Role::Compile(setup));

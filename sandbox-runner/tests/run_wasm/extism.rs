@@ -1,11 +1,12 @@
 //! `abi = "extism-1"` behind the shipped profile: every function of the kernel,
 //! honest and hostile.
 
-use gm_protocol::message::{Last, TrapClass};
+use gm_protocol::message::{FromRunner, Last, ToRunner, TrapClass};
 use gm_protocol::plan::{Abi, Hook, HostOp, HostOps, PluginSetup};
 
-use crate::broker::{Called, Plugin, task};
+use crate::broker::{Plugin, task};
 use crate::filters::of_profile;
+use crate::played::Called;
 
 /// All 32 functions, under names of their own.
 const IMPORTS: &str = r#"
@@ -32,6 +33,7 @@ const IMPORTS: &str = r#"
   (import "extism:host/env" "config_get" (func $config_get (param i64) (result i64)))
   (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
   (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
+  (import "extism:host/env" "http_request" (func $http_request (param i64 i64) (result i64)))
   (import "extism:host/env" "http_status_code" (func $http_status_code (result i32)))
   (import "extism:host/env" "http_headers" (func $http_headers (result i64)))
   (import "extism:host/env" "log_trace" (func $log_trace (param i64)))
@@ -254,10 +256,10 @@ fn a_freed_block_is_neither_loaded_nor_handed_over() {
         broken(&format!("{freed} {then}"));
     }
     // A key is the host's from the call on.
-    broken(&format!(
+    broken(
         "(local.set $a (call $block (i32.const 64) (i32.const 9)))
-         (drop (call $var_get (local.get $a))) (call $load_u8 (local.get $a))"
-    ));
+         (drop (call $var_get (local.get $a))) (call $load_u8 (local.get $a))",
+    );
 }
 
 #[test]
@@ -384,6 +386,109 @@ fn each_level_of_the_log_is_one_of_ours() {
 fn before_any_request_there_is_no_status_and_no_header() {
     let seen = called("(i32.add (call $http_status_code) (i32.wrap_i64 (call $http_headers)))");
     assert_eq!(seen.status, 0);
+}
+
+/// Answers one request with `answer`; what was asked, and the call's reply.
+fn answered(answer: &str) -> (serde_json::Value, Called) {
+    let url = r#"{"url":"http://a.b/","method":"post","headers":{"x-a":"1"}}"#;
+    let body = format!(
+        "(local.set $a (call $http_request
+           (call $block (i32.const 1024) (i32.const {})) (call $block (i32.const 64) (i32.const 5))))
+         (local.set $b (call $http_headers))
+         (if (i64.ne (local.get $b) (i64.const 0))
+           (then (call $log_info (local.get $b))))
+         (call $output_set (local.get $a) (call $length (local.get $a)))
+         (call $http_status_code)",
+        url.len()
+    );
+    let data = format!("(data (i32.const 1024) {url:?})");
+    let source = text(&body).replace(
+        "(data (i32.const 16)",
+        &format!("{data} (data (i32.const 16)"),
+    );
+    let mut plugin = Plugin::with(&source, setup(), of_profile("wasm", None), b"").loaded();
+    plugin.begin(Hook::OnCommitAnalyzed, b"{}");
+    let (id, asked) = match plugin.peer.recv() {
+        FromRunner::Host { id, op, bytes, .. } => {
+            assert_eq!(op, HostOp::HttpRequest);
+            (id, serde_json::from_slice(&bytes).unwrap())
+        }
+        other => panic!("{other:?} instead of a request"),
+    };
+    let failed = answer.is_empty();
+    let done = ToRunner::HostDone {
+        id,
+        status: if failed {
+            -8
+        } else {
+            i64::try_from(answer.len()).unwrap()
+        },
+        more: false,
+        bytes: answer.into(),
+    };
+    plugin.peer.send(&done);
+    (asked, plugin.until_done())
+}
+
+#[test]
+fn a_request_is_one_of_ours_and_its_answer_is_told_in_three_parts() {
+    let answer = r#"{"status":201,"headers":[["b","2"],["a","1"]],"body":"{\"c\":3}"}"#;
+    let (asked, called) = answered(answer);
+    let expected = serde_json::json!({
+        "method": "POST",
+        "url": "http://a.b/",
+        "headers": [["x-a", "1"]],
+        "body_base64": "d29yZHM=",
+    });
+    assert_eq!(asked, expected);
+    assert_eq!(called.status, 201);
+    assert_eq!(
+        called.asked,
+        [(HostOp::Log, 2, br#"{"a":"1","b":"2"}"#.to_vec())]
+    );
+    let (_, called) = answered(r#"{"status":0,"headers":[],"body_base64":"e30="}"#);
+    assert_eq!(
+        (called.status, called.document.as_deref()),
+        (0, Some(&b"{}"[..]))
+    );
+}
+
+#[test]
+fn a_request_that_failed_has_no_status_and_no_body() {
+    let (_, called) = answered("");
+    assert_eq!(
+        (called.status, called.document, called.asked),
+        (0, None, vec![])
+    );
+}
+
+#[test]
+fn a_command_is_a_function_of_its_name_and_may_say_anything() {
+    let echo = r#"(import "extism:host/env" "input_offset" (func $input (result i64)))
+        (import "extism:host/env" "input_length" (func $length (result i64)))
+        (import "extism:host/env" "output_set" (func $output (param i64 i64)))
+        (func (export "count_all") (result i32) (call $output (call $input) (call $length)) (i32.const 4))"#;
+    let mut plugin = Plugin::with(
+        &small(echo, "(i32.const 0)"),
+        setup(),
+        of_profile("wasm", None),
+        b"",
+    )
+    .loaded();
+    let mut asked = |document: &[u8]| plugin.call_hook(Hook::Command, document);
+    let called = asked(br#"{"schema":"gm.command/1","name":"count-all","args":["a \"b\"","c"]}"#);
+    assert_eq!(called.status, 0);
+    assert_eq!(
+        called.document.unwrap(),
+        br#"{"status":4,"text":"a \"b\"\nc"}"#
+    );
+    let called = asked(br#"{"name":"count-all","args":[]}"#);
+    assert_eq!(called.document.unwrap(), br#"{"status":4,"text":""}"#);
+    for other in [&br#"{"name":"other","args":[]}"#[..], b"{}", b"x"] {
+        let called = asked(other);
+        assert_eq!(called.status, -1);
+        assert_eq!(called.document.unwrap(), b"the module has no such command");
+    }
 }
 
 fn small(imports: &str, body: &str) -> String {

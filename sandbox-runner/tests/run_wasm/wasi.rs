@@ -4,8 +4,9 @@
 use gm_protocol::message::{Last, TrapClass};
 use gm_protocol::plan::{HostOp, HostOps};
 
-use crate::broker::{Called, Plugin, hook, task};
+use crate::broker::{Plugin, hook, task};
 use crate::filters::of_profile;
+use crate::played::Called;
 
 const SUCCESS: u8 = 0;
 const BAD_DESCRIPTOR: u8 = 8;

@@ -21,6 +21,11 @@ pub(crate) const HOOK: Type = Type {
     gives: &[I32],
 };
 
+/// The export that carries out a command, where none takes them all.
+pub(crate) fn command(name: &str) -> String {
+    name.replace('-', "_")
+}
+
 macro_rules! calls {
     ($($name:ident = $text:literal ($($takes:ident)*) ($($gives:ident)*);)*) => {
         /// A function of Extism's host.
@@ -100,8 +105,7 @@ impl Call {
             Self::LogTrace | Self::LogDebug | Self::LogInfo | Self::LogWarn | Self::LogError => {
                 HostOp::Log
             }
-            // There is no host call that could answer it.
-            Self::HttpRequest => return Some("http_request"),
+            Self::HttpRequest => HostOp::HttpRequest,
             _ => return None,
         };
         (!ops.has(op)).then_some(op.as_str())
