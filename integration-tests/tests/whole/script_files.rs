@@ -13,6 +13,7 @@ local function try(f, ...)
   return v == nil and 'none' or v
 end
 function on_commit_analyzed()
+  local small = try(gm.file_write, '$DATA/small', 'abc', {create = true})
   local written, part = 0, ('x'):rep(65536)
   local why
   repeat
@@ -29,7 +30,7 @@ function on_commit_analyzed()
     proc = try(gm.file_read, '/proc/self/root/etc/passwd'),
     code = try(gm.file_read, '/code'),
     over = try(gm.file_write, '$REPO/docs/a.txt', 'x'),
-    put = try(gm.file_write, '$DATA/small', 'abc', {create = true}),
+    put = small,
     back = try(gm.file_read, '$DATA/small', 1),
     gone = try(gm.file_read, '$DATA/none'),
     full = why, some = written > 8000000, most = written <= 16777216,
@@ -41,6 +42,7 @@ function attempt(f, ...given) {
   try { const v = f(...given); return v === null ? 'none' : v; } catch (e) { return e.code; }
 }
 export function on_commit_analyzed() {
+  const small = attempt(gm.file_write, '$DATA/small', 'abc', {create: true});
   const part = 'x'.repeat(65536);
   let written = 0, why = null;
   while (why === null) {
@@ -57,7 +59,7 @@ export function on_commit_analyzed() {
     proc: attempt(gm.file_read, '/proc/self/root/etc/passwd'),
     code: attempt(gm.file_read, '/code'),
     over: attempt(gm.file_write, '$REPO/docs/a.txt', 'x'),
-    put: attempt(gm.file_write, '$DATA/small', 'abc', {create: true}),
+    put: small,
     back: attempt(gm.file_read, '$DATA/small', 1),
     gone: attempt(gm.file_read, '$DATA/none'),
     full: why, some: written > 8000000, most: written <= 16777216,
