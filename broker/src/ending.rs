@@ -170,6 +170,10 @@ impl Ending {
     #[must_use]
     pub fn judge(cause: &Cause, collected: Option<&Collected>, last: Option<Last>) -> Self {
         match cause {
+            // It stood still for the processes that it did not get.
+            Cause::Deadline if collected.is_some_and(|dead| dead.pids_refused > 0) => {
+                Self::new(EndingKind::TooManyProcesses, "cgroup").detail("until its deadline")
+            }
             Cause::Deadline => Self::new(EndingKind::TimedOut, "deadline"),
             Cause::LogFlood => Self::new(EndingKind::LogFlood, "log"),
             Cause::Wall(control, why) => {
@@ -210,7 +214,10 @@ impl Ending {
             let why = std::io::Error::from_raw_os_error(errno);
             return Self::new(EndingKind::WallMissing, control.as_str()).detail(why.to_string());
         }
-        match dead.status {
+        if let Some(Last::Line(fault)) = last {
+            return Self::new(EndingKind::ProtocolViolation, "link").detail(fault.as_str());
+        }
+        match status_of_child(dead.status, last) {
             WaitStatus::Signaled(libc::SIGKILL) if dead.oom_kills > 0 => {
                 Self::new(EndingKind::OutOfMemory, "cgroup")
             }
@@ -242,6 +249,10 @@ impl Ending {
     }
 
     fn crashed(dead: &Collected, detail: String) -> Self {
+        // Of several processes the limit may have taken another one first.
+        if dead.oom_kills > 0 {
+            return Self::new(EndingKind::OutOfMemory, "cgroup").detail(detail);
+        }
         if dead.pids_refused > 0 {
             return Self::new(EndingKind::TooManyProcesses, "cgroup").detail(detail);
         }
@@ -261,6 +272,19 @@ impl Ending {
             signal: Some(libc::SIGSYS),
             ..Self::new(EndingKind::ForbiddenSyscall, "seccomp")
         }
+    }
+}
+
+/// The status that counts. What runs a program can't die of its signal, so it ends
+/// with another status and says so; its word counts only where the two agree.
+fn status_of_child(status: WaitStatus, last: Option<Last>) -> WaitStatus {
+    match (status, last) {
+        (WaitStatus::Exited(status), Some(Last::Child { signal }))
+            if status == 128 + i32::from(signal) =>
+        {
+            WaitStatus::Signaled(signal.into())
+        }
+        (status, _) => status,
     }
 }
 
@@ -321,6 +345,37 @@ mod tests {
             (ending.kind, ending.layer.as_deref()),
             (EndingKind::OutOfMemory, Some("engine"))
         );
+    }
+
+    #[test]
+    fn the_end_of_a_program_is_told_by_who_runs_it() {
+        let judge = |status, signal, oom_kills| {
+            let mut dead = dead(WaitStatus::Exited(status));
+            dead.oom_kills = oom_kills;
+            let last = Some(Last::Child { signal });
+            Ending::judge(&Cause::Gone, Some(&dead), last)
+        };
+        let crashed = judge(139, 11, 0);
+        assert_eq!(
+            (crashed.kind, crashed.signal),
+            (EndingKind::Crashed, Some(11))
+        );
+        assert_eq!(judge(137, 9, 1).kind, EndingKind::OutOfMemory);
+        let forbidden = judge(159, 31, 0);
+        assert_eq!(forbidden.kind, EndingKind::ForbiddenSyscall);
+        assert_eq!(forbidden.seccomp.unwrap().nr, None);
+        // Words that the status does not bear out.
+        let odd = judge(1, 31, 0);
+        assert_eq!((odd.kind, odd.signal), (EndingKind::Crashed, None));
+    }
+
+    #[test]
+    fn a_deadline_that_passed_for_want_of_processes_names_them() {
+        let mut killed = dead(WaitStatus::Signaled(9));
+        let kind = |dead: &Collected| Ending::judge(&Cause::Deadline, Some(dead), None).kind;
+        assert_eq!(kind(&killed), EndingKind::TimedOut);
+        killed.pids_refused = 1;
+        assert_eq!(kind(&killed), EndingKind::TooManyProcesses);
     }
 
     #[test]

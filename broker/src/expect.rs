@@ -5,7 +5,13 @@ use std::os::unix::fs::MetadataExt;
 
 use gm_protocol::message::Report;
 use gm_protocol::orders::{CgroupPaths, Looked, Namespaces, SeenMount, Stage, Started};
-use gm_protocol::plan::{Control, DATA_PATH, Engine, FD_LINK, GRANT_PATH, INNER_ID, Level, Limits};
+use gm_protocol::plan::{
+    Control, DATA_PATH, Engine, FD_CODE, FD_LINK, GRANT_PATH, INNER_ID, LIBRARIES, LIBRARY_PATH,
+    Level, Limits,
+};
+
+/// How /proc names the executable, whose name is removed before it runs.
+const UNNAMED_CODE: &str = "/code (deleted)";
 
 /// A wall that differs, and how.
 pub type Breach = (Control, String);
@@ -125,7 +131,7 @@ pub fn looked(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
             looked.groups.is_empty() || started.uid_shared,
         )?;
         namespaces(&looked.namespaces, expected.engine)?;
-        mounts(looked, expected.mounted)?;
+        mounts(looked, expected)?;
     }
     if started.level >= Level::L4 {
         groups(looked, expected)?;
@@ -139,9 +145,14 @@ fn descriptors(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
         let right = match fd {
             0..=2 => seen.target == "/dev/null",
             FD_LINK => seen.target.starts_with("socket:["),
+            // To and from the program; and to know of its end.
+            _ if expected.engine == Engine::Program && expected.stage == Stage::Loaded => {
+                seen.target.starts_with("pipe:[") || seen.target == "anon_inode:[pidfd]"
+            }
             fd if !expected.engine.descriptors().contains(&fd) => false,
             // Code and assets are mapped and closed before the last filter.
             _ if expected.engine.stays() && expected.stage == Stage::Loaded => false,
+            FD_CODE if expected.engine == Engine::Program => seen.target == UNNAMED_CODE,
             _ => seen.target.starts_with("/memfd:"),
         };
         holds(
@@ -182,9 +193,11 @@ fn namespaces(seen: &Namespaces, engine: Engine) -> Result<(), Breach> {
     Ok(())
 }
 
-/// The root, read-only and with nothing of the host in it but what is granted;
-/// and that read-only too. `$DATA` alone can be written.
-fn mounts(looked: &Looked, (grants, data): (usize, bool)) -> Result<(), Breach> {
+/// The root, read-only and with nothing of the host in it but what is granted and
+/// what its own binary is linked with; and that read-only too. `$DATA` alone can be
+/// written.
+fn mounts(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
+    let (grants, data) = expected.mounted;
     let [root, rest @ ..] = looked.mounts.as_slice() else {
         return Err((Control::Mounts, "no mounts".into()));
     };
@@ -197,7 +210,13 @@ fn mounts(looked: &Looked, (grants, data): (usize, bool)) -> Result<(), Breach> 
     )?;
     flags(root, &["ro", "nosuid", "nodev"])?;
     let (mut seen, mut has_data) = (0, false);
+    let mut libraries = Vec::new();
     for mount in rest {
+        if let Some(name) = library(mount).filter(|_| expected.engine.has_libraries()) {
+            flags(mount, &["ro", "nosuid", "nodev"])?;
+            libraries.push(name);
+            continue;
+        }
         let shut = ["nosuid", "nodev", "noexec"];
         flags(mount, &shut)?;
         if mount.target == DATA_PATH {
@@ -217,8 +236,19 @@ fn mounts(looked: &Looked, (grants, data): (usize, bool)) -> Result<(), Breach> 
         // What lies deeper covers a part of a grant.
         seen += usize::from(parts.next().is_none());
     }
+    let planned: &[&str] = match expected.engine.has_libraries() {
+        true => &LIBRARIES,
+        false => &[],
+    };
+    equal(Control::Mounts, "libraries", &*libraries, planned)?;
     equal(Control::Mounts, "granted paths", seen, grants)?;
     equal(Control::Mounts, "$DATA", has_data, data)
+}
+
+/// The name of a library that is mounted in its place.
+fn library(mount: &SeenMount) -> Option<&str> {
+    let below = mount.target.strip_prefix(LIBRARY_PATH)?;
+    below.strip_prefix('/').filter(|name| !name.contains('/'))
 }
 
 fn flags(mount: &SeenMount, wanted: &[&str]) -> Result<(), Breach> {

@@ -101,6 +101,7 @@ impl<'a> Requests<'a> {
             engine: Engine::Http,
             limits: self.walls.limits.clone(),
             fds: Vec::new(),
+            assets: &[],
             budget: self.budget,
             wake: self.wake,
             mounted: (0, false),

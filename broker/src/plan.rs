@@ -48,6 +48,8 @@ pub struct Walls {
     pub running_calls: usize,
     /// The most that there may be.
     pub ceiling: usize,
+    /// The stage that these are counted in.
+    pub wall: &'static str,
     /// How many paths of the host are granted, and whether there is a `$DATA`.
     pub mounted: (usize, bool),
     /// The process that makes its requests, if hosts are granted.
@@ -132,7 +134,8 @@ impl LimitText {
 }
 
 impl Walls {
-    /// For code of `code_bytes` with these assets, on this machine.
+    /// For code of `code_bytes` with these assets, on this machine. Machine code has
+    /// a copy of its assets, too, which counts as code does.
     ///
     /// # Errors
     /// `policy/limit-too-small`.
@@ -145,8 +148,12 @@ impl Walls {
         host: &HostReport,
     ) -> Result<Self, Refusal> {
         let effective = plan.effective();
+        let copied = match plan.engine().is_machine_code() {
+            true => assets.iter().map(|asset| asset.len).sum(),
+            false => 0_u64,
+        };
         let task = PluginSetup {
-            memory_bytes: plan.module_memory(code_bytes)?,
+            memory_bytes: plan.module_memory(code_bytes.saturating_add(copied))?,
             abi: plan.abi(),
             entrypoint: plan.entrypoint().to_owned(),
             host_ops: plan.imports(),
@@ -188,6 +195,7 @@ impl Walls {
                 .collect(),
             running_calls: plan.running_calls(),
             ceiling: plan.ceiling(),
+            wall: plan.wall().name(),
             mounted: mounted(plan),
             http: plan.http().map(|http| HttpWalls::of(http, config, host)),
             config: effective
@@ -207,6 +215,15 @@ impl Walls {
             .as_ref()
             .map_or(0, |http| http.limits.memory_bytes);
         self.limits.memory_bytes.saturating_add(http)
+    }
+
+    /// Files of the package that lie in the process's own tree.
+    #[must_use]
+    pub fn assets(&self) -> &[Asset] {
+        match &self.setup.role {
+            Role::Plugin(task) if self.engine.is_machine_code() => &task.assets,
+            Role::Plugin(_) | Role::Compile(_) | Role::Http(_) => &[],
+        }
     }
 
     /// Whether the grant shows this key to `config_get`.

@@ -78,8 +78,8 @@ impl<'a> Workshop<'a> {
                 "the entrypoint is not in the package",
             )
         })?;
-        if !plan.engine().has_code_file() {
-            // A script is read by its engine alone, behind its walls.
+        if !plan.engine().loads_artifact() {
+            // Scripts and machine code are read by their engine alone, behind its walls.
             let fd = entrypoint.fd().try_clone_to_owned();
             let fd = fd.map_err(|error| Refusal::new(Code::InternalPanic, error.to_string()))?;
             let len = entrypoint.digest().len;
@@ -97,7 +97,7 @@ impl<'a> Workshop<'a> {
             commands: manifest
                 .commands()
                 .iter()
-                .map(|command| command.name.clone())
+                .map(|command| command.name.as_str().to_owned())
                 .collect(),
         };
         let walls = || plan::compile_walls(&module, self.config, self.launcher.host());
@@ -106,7 +106,8 @@ impl<'a> Workshop<'a> {
     }
 }
 
-/// Native plugins need the operator's entry, and at a run the caller's word too.
+/// Native plugins, of either form, need the operator's entry, and at a run the
+/// caller's word too.
 ///
 /// # Errors
 /// `policy/native-disallowed`.
@@ -125,6 +126,10 @@ pub fn native_allowed(manifest: &Manifest, config: &Config, asked: bool) -> Resu
         Code::PolicyNativeDisallowed,
         format!("native code: {missing}"),
     );
+    let refusal = match manifest.span("plugin.kind") {
+        Some(span) => refusal.line(span.line),
+        None => refusal,
+    };
     Err(named(refusal, manifest))
 }
 

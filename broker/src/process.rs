@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use gm_protocol::link::{Budget, Link, LinkError, Wait};
 use gm_protocol::message::{FromRunner, Last, Report, ToRunner};
 use gm_protocol::orders::{Collected, FaultKind, FdKind, Looked, Stage};
-use gm_protocol::plan::{Engine, Limits, Setup};
+use gm_protocol::plan::{Asset, Engine, Limits, Setup};
 
 use crate::ending::{Cause, Ending};
 use crate::expect::{self, Expected};
@@ -35,6 +35,8 @@ pub struct Order<'a> {
     pub limits: Limits,
     /// Descriptors besides the link.
     pub fds: Vec<(FdKind, BorrowedFd<'a>)>,
+    /// Files of the package for the process's own tree.
+    pub assets: &'a [Asset],
     /// How much it may send.
     pub budget: Budget,
     /// Readable = end it now.
@@ -77,7 +79,7 @@ impl<'a> Process<'a> {
         let mut fds: Vec<(FdKind, BorrowedFd<'_>)> = vec![(FdKind::Link, theirs.as_fd())];
         fds.extend(order.fds.iter().copied());
         let begun = Instant::now();
-        let child = launcher.start_child(order.engine, &order.limits, &fds)?;
+        let child = launcher.start_child(order.engine, &order.limits, &fds, order.assets)?;
         Ok(Self {
             launcher,
             child,

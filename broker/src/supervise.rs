@@ -242,6 +242,7 @@ impl<'a> Life<'a, '_> {
             engine: self.plugin.walls.engine,
             limits: self.plugin.walls.limits.clone(),
             fds,
+            assets: self.plugin.walls.assets(),
             budget: self.shared.budget,
             wake: self.shared.hub.wake(self.plugin.index),
             mounted: self.plugin.walls.mounted,
@@ -629,7 +630,15 @@ fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked, http: &Value
     let fds: Vec<Value> = looked
         .fds
         .iter()
-        .map(|seen| json!({"fd": seen.fd, "what": if seen.fd == 3 { "link" } else { "null" }}))
+        .map(|seen| {
+            let what = match seen.fd {
+                0..=2 => "null",
+                3 => "link",
+                // What runs a program speaks with it.
+                _ => "pipe",
+            };
+            json!({"fd": seen.fd, "what": what})
+        })
         .collect();
     json!({
         "pid": started.pid,
@@ -647,6 +656,7 @@ fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked, http: &Value
             "filters": looked.seccomp_filters,
             "running_calls": walls.running_calls,
             "ceiling": walls.ceiling,
+            "wall": walls.wall,
         },
         "no_new_privs": looked.no_new_privs,
         "caps": format!("{:x}", looked.caps),

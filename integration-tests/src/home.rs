@@ -187,6 +187,38 @@ impl Home {
         self.gm(&words).expect_exit(0);
     }
 
+    /// Names ids in `allow_native`, whatever else is configured, and trusts the home's
+    /// key for native code.
+    ///
+    /// # Panics
+    /// If either fails.
+    pub fn allow_native(&self, ids: &[&str]) {
+        self.trust_native();
+        self.name_native(ids);
+    }
+
+    /// Names ids in `allow_native` of `broker.toml`.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    pub fn name_native(&self, ids: &[&str]) {
+        let file = self.path().join("broker.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (schema, rest) = text.split_once('\n').unwrap();
+        std::fs::write(&file, format!("{schema}\nallow_native = {ids:?}\n{rest}")).unwrap();
+    }
+
+    /// Trusts the home's key for native code as well.
+    ///
+    /// # Panics
+    /// If `gm gpg trust add` fails.
+    pub fn trust_native(&self) {
+        let file = self.beside("key").join("public.pgp");
+        let words = ["gpg", "trust", "add", text(&file), "--kind", "native"];
+        let key = ["--namespace", NAMESPACE, "--fingerprint", &self.fingerprint];
+        self.gm(&[&words[..], &key].concat()).expect_exit(0);
+    }
+
     /// Signs a package with the home's key.
     ///
     /// # Panics

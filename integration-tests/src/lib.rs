@@ -15,6 +15,7 @@
 
 pub mod home;
 pub mod kernel;
+pub mod machine_code;
 pub mod package;
 pub mod peer;
 pub mod process;

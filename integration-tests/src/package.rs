@@ -171,7 +171,9 @@ impl Package {
     /// If it can't be written.
     #[must_use]
     pub fn asset(mut self, name: &str, bytes: &[u8]) -> Self {
-        std::fs::write(self.file(name), bytes).unwrap();
+        let file = self.file(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
         self.files.push(name.to_owned());
         self.write()
     }

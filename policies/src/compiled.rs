@@ -15,7 +15,7 @@ use crate::mtbdd::{Diagrams, NODE_CAP};
 use crate::prove::{ProofError, equal};
 use crate::spec::{LayerName, Rule, SeccompSpec};
 use crate::syscalls::Sysno;
-use crate::theorems::{Subject, Theorem, hold};
+use crate::theorems::{LoadsCode, Subject, Theorem, hold};
 
 /// One layer's program and what was proved of it.
 #[derive(Debug)]
@@ -50,15 +50,15 @@ pub enum CompileError {
 }
 
 impl Compiled {
-    /// Compiles and proves. `vetoed` is what must never be allowed;
-    /// `maps_code` says whether the loader maps code from a file.
+    /// Compiles and proves. `vetoed` is what must never be allowed; `loads` says
+    /// how code gets into the process.
     ///
     /// # Errors
     /// Whatever could not be compiled, or not be proved.
     pub(crate) fn prove(
         spec: &SeccompSpec,
         vetoed: &BTreeMap<Sysno, Rule>,
-        maps_code: bool,
+        loads: LoadsCode,
     ) -> Result<Self, CompileError> {
         let mut d = Diagrams::new(NODE_CAP);
         let [soft, loading, running, veto] = LayerName::ALL.map(|name| prepare(&mut d, spec, name));
@@ -66,7 +66,7 @@ impl Compiled {
         let subject = Subject {
             spec,
             vetoed,
-            maps_code,
+            loads,
             layers: [soft.1, loading.1, running.1, veto.1],
         };
         let mut layers = [soft.0, loading.0, running.0, veto.0];

@@ -12,6 +12,7 @@ use crate::prove::{ProofError, equal, of_layer, of_program};
 use crate::spec::{ALLOW, Action, ArgCond, Errno, LayerName, LayerSpec, Op, Rule, When};
 use crate::stack::Stack;
 use crate::syscalls::{Arch, Sysno};
+use crate::theorems::LoadsCode;
 
 mod library;
 mod mutants;
@@ -23,8 +24,8 @@ fn read(engine: Engine, arch: Arch) -> Result<EngineProfile, profile_file::Profi
 
 const ARCHES: [Arch; 3] = [Arch::X86_64, Arch::Aarch64, Arch::Riscv64];
 
-fn prove(profile: &EngineProfile, maps_code: bool) -> Result<Compiled, crate::CompileError> {
-    Compiled::prove(&profile.seccomp, &profile.vetoed, maps_code)
+fn prove(profile: &EngineProfile, loads: LoadsCode) -> Result<Compiled, crate::CompileError> {
+    Compiled::prove(&profile.seccomp, &profile.vetoed, loads)
 }
 
 fn sysno(name: &str) -> Sysno {
@@ -52,7 +53,7 @@ fn allow(when: When) -> Rule {
 fn every_profile_is_proved_on_every_architecture() {
     for engine in Engine::ALL {
         for arch in ARCHES {
-            let compiled = prove(&read(*engine, arch).unwrap(), *engine == Engine::Wasm);
+            let compiled = prove(&read(*engine, arch).unwrap(), LoadsCode::of(*engine));
             let compiled =
                 compiled.unwrap_or_else(|error| panic!("{engine} {}: {error}", arch.name()));
             assert_eq!(compiled.layer(LayerName::Running).theorems.len(), 12);
@@ -75,7 +76,7 @@ fn answer(compiled: &Compiled, data: &SeccompData) -> u32 {
 
 #[test]
 fn process_that_makes_requests_gets_these_answers() {
-    let compiled = prove(&read(Engine::Http, Arch::X86_64).unwrap(), false).unwrap();
+    let compiled = prove(&read(Engine::Http, Arch::X86_64).unwrap(), LoadsCode::Never).unwrap();
     let (allow, kill) = (Action::Allow.word(), Action::KillProcess.word());
     let (stream, datagram) = (0x80801, 0x80802);
     for (data, expected) in [
@@ -114,7 +115,11 @@ fn process_that_makes_requests_gets_these_answers() {
 
 #[test]
 fn running_wasm_plugin_gets_these_answers() {
-    let compiled = prove(&read(Engine::Wasm, Arch::X86_64).unwrap(), true).unwrap();
+    let compiled = prove(
+        &read(Engine::Wasm, Arch::X86_64).unwrap(),
+        LoadsCode::Mapped,
+    )
+    .unwrap();
     let (allow, trap, kill) = (
         Action::Allow.word(),
         Action::Trap.word(),
@@ -249,7 +254,7 @@ fn each_dangerous_line_is_refused_by_its_theorem() {
         for layer in [&mut profile.seccomp.running, &mut profile.seccomp.loading] {
             layer.rules.insert(sysno(name), allow(when.clone()));
         }
-        let said = prove(&profile, true)
+        let said = prove(&profile, LoadsCode::Mapped)
             .map(|_| ())
             .map_err(|error| error.to_string());
         match expected {
@@ -264,6 +269,84 @@ fn each_dangerous_line_is_refused_by_its_theorem() {
 }
 
 #[test]
+fn one_exec_is_that_of_one_descriptor_and_of_one_profile() {
+    let one = |fd, flags| {
+        let fd = ArgCond::new("execveat", 0, Op::Eq, fd).unwrap();
+        let flags = ArgCond::new("execveat", 4, Op::Eq, flags).unwrap();
+        When::any_of(vec![vec![fd, flags]])
+    };
+    for (engine, stage, name, when, expected) in [
+        (
+            Engine::Program,
+            "loading",
+            "execveat",
+            one(63, 0x1000),
+            None,
+        ),
+        (
+            Engine::Program,
+            "loading",
+            "execveat",
+            one(62, 0x1000),
+            Some("T3"),
+        ),
+        (
+            Engine::Program,
+            "loading",
+            "execveat",
+            one(63, 0),
+            Some("T3"),
+        ),
+        (
+            Engine::Program,
+            "loading",
+            "execveat",
+            When::always(),
+            Some("T3"),
+        ),
+        (
+            Engine::Program,
+            "loading",
+            "execve",
+            When::always(),
+            Some("T3"),
+        ),
+        (
+            Engine::Program,
+            "running",
+            "execveat",
+            one(63, 0x1000),
+            Some("T3"),
+        ),
+        (
+            Engine::Native,
+            "loading",
+            "execveat",
+            one(63, 0x1000),
+            Some("T3"),
+        ),
+    ] {
+        let mut profile = read(engine, Arch::X86_64).unwrap();
+        let layers = match stage {
+            "running" => vec![&mut profile.seccomp.running, &mut profile.seccomp.loading],
+            _ => vec![&mut profile.seccomp.loading],
+        };
+        for layer in layers {
+            layer.rules.insert(sysno(name), allow(when.clone()));
+        }
+        let said = prove(&profile, LoadsCode::of(engine)).map(|_| ());
+        let said = said.map_err(|error| error.to_string()).err();
+        match (&said, expected) {
+            (None, None) => {}
+            (Some(said), Some(theorem)) => {
+                assert!(said.starts_with(&format!("theorem {theorem} ")), "{said}");
+            }
+            _ => panic!("{engine} {stage} {name} {when:?}: {said:?}"),
+        }
+    }
+}
+
+#[test]
 fn running_call_that_loading_lacks_breaks_the_tenth_theorem() {
     let mut profile = read(Engine::Wasm, Arch::X86_64).unwrap();
     profile
@@ -271,7 +354,7 @@ fn running_call_that_loading_lacks_breaks_the_tenth_theorem() {
         .running
         .rules
         .insert(sysno("getpid"), allow(When::always()));
-    let error = prove(&profile, true).unwrap_err().to_string();
+    let error = prove(&profile, LoadsCode::Mapped).unwrap_err().to_string();
     assert!(error.starts_with("theorem T10 "), "{error}");
 }
 
@@ -280,7 +363,7 @@ fn layer_that_allows_what_it_does_not_name_breaks_the_seventh_theorem() {
     let mut profile = read(Engine::CompileWasm, Arch::X86_64).unwrap();
     profile.seccomp.loading.otherwise = Action::Allow;
     profile.seccomp.loading.rules.clear();
-    let error = prove(&profile, false).unwrap_err().to_string();
+    let error = prove(&profile, LoadsCode::Never).unwrap_err().to_string();
     assert!(error.starts_with("theorem T"), "{error}");
 }
 
@@ -291,7 +374,7 @@ fn veto_layer_that_is_empty_does_not_hide_an_allowed_call() {
     for layer in [&mut profile.seccomp.running, &mut profile.seccomp.loading] {
         layer.rules.insert(sysno("ptrace"), allow(When::always()));
     }
-    let error = prove(&profile, false).unwrap_err().to_string();
+    let error = prove(&profile, LoadsCode::Never).unwrap_err().to_string();
     assert!(error.starts_with("theorem T4 does not hold"), "{error}");
 }
 

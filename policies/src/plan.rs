@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use gm_manifest::{Code, GrantRoot, HostPermission, Kind, Manifest, Refusal};
 use gm_protocol::plan::{
-    Abi, Engine, FileGrant, Filters, HostOp, HostOps, LandlockRule, Limits, MAX_GRANTS, Place,
-    SCRIPT_RESERVE, WASM_RESERVE,
+    Abi, Engine, FileGrant, Filters, HostOp, HostOps, LandlockRule, Limits, MAX_GRANTS,
+    NATIVE_RESERVE, Place, SCRIPT_RESERVE, WASM_RESERVE,
 };
 
 use crate::compiled::Compiled;
@@ -22,22 +22,19 @@ use crate::effective::{Effective, FileRequest, Refused, RefusedBy};
 use crate::grant::Because;
 use crate::operator::Operator;
 use crate::profile_file::{self, FileCalls};
-use crate::spec::SeccompSpec;
+use crate::spec::{LayerName, SeccompSpec};
 use crate::syscalls::Arch;
+use crate::theorems::LoadsCode;
 pub use http::HttpPlan;
 pub use lines::{Line, Shown, Stages};
 
 /// `LANDLOCK_ACCESS_FS_*` of linux/landlock.h.
+const EXECUTE: u64 = 1;
 const READ_FILE: u64 = 1 << 2;
 const WRITE_FILE: u64 = 1 << 1;
 const READ_DIR: u64 = 1 << 3;
 const MAKE_REG: u64 = 1 << 8;
 const TRUNCATE: u64 = 1 << 14;
-/// A plugin is one process with one thread.
-const PLUGIN_PIDS: u32 = 1;
-/// The compiler's own threads: one for its work, one that it starts even when
-/// asked for none, and the main one; the rest is room for its run-time.
-const COMPILE_PIDS: u32 = 8;
 /// The most bytes of an artifact: fifty times what the largest module of the
 /// measurements gives, and far below the memory of the compile process.
 const ARTIFACT_BYTES: u64 = 256 << 20;
@@ -88,7 +85,10 @@ struct Walls {
     engine: Engine,
     spec: SeccompSpec,
     compiled: Compiled,
-    running_calls: usize,
+    /// The stage that plugin code runs in.
+    wall: LayerName,
+    /// Calls of that stage.
+    calls: usize,
     ceiling: usize,
 }
 
@@ -107,7 +107,7 @@ impl Plan {
     /// `wall/kind-unsupported` if no engine runs this kind,
     /// `policy/limit-too-small`, `internal/proof`.
     pub fn derive(manifest: &Manifest, operator: &Operator) -> Result<Self, Refusal> {
-        let engine = engine_of(manifest)?;
+        let engine = engine_of(manifest);
         let effective = Effective::meet(manifest, operator)?;
         // Whether each is there, and a directory, is only known on a machine.
         let files = as_directories(&effective.files);
@@ -224,10 +224,18 @@ impl Plan {
         self.walls.spec.arch
     }
 
-    /// Calls that the running stage allows, without those that get an errno.
+    /// The stage that plugin code runs in, whatever it does: `loading` where its
+    /// first instruction is run by the loader, and may never return.
+    #[must_use]
+    pub fn wall(&self) -> LayerName {
+        self.walls.wall
+    }
+
+    /// Calls that running code may make, in the stage that is its wall; without
+    /// those that get an errno.
     #[must_use]
     pub fn running_calls(&self) -> usize {
-        self.walls.running_calls
+        self.walls.calls
     }
 
     /// The most of them.
@@ -236,15 +244,20 @@ impl Plan {
         self.walls.ceiling
     }
 
-    /// Host calls of the grant.
+    /// Host calls of the grant, and those that the engine makes for itself.
     #[must_use]
     pub fn host_ops(&self) -> HostOps {
         let granted = HostOp::ALL.iter();
         let granted = granted.filter(|op| self.reason_for(**op).is_some());
-        granted.fold(HostOps::NONE, |set, op| set.with(*op))
+        let own = match self.walls.engine {
+            // The program's error output is lines of its log, granted or not.
+            Engine::Program => HostOps::NONE.with(HostOp::Log),
+            _ => HostOps::NONE,
+        };
+        granted.fold(own, |set, op| set.with(*op))
     }
 
-    /// The reason for a host call, if it is granted.
+    /// The reason for a host call, if the manifest is granted it.
     #[must_use]
     pub fn reason_for(&self, op: HostOp) -> Option<&[Because]> {
         if op.is_storage() {
@@ -268,10 +281,17 @@ impl Plan {
     /// Landlock rules for a kernel of this ABI; what none names is denied.
     #[must_use]
     pub fn landlock(&self, abi: u32) -> Vec<LandlockRule> {
-        let code = self.walls.engine.has_code_file().then_some(LandlockRule {
-            path: Place::Code,
-            rights: READ_FILE,
-        });
+        let engine = self.walls.engine;
+        let code = match engine {
+            // An exec reads its file, too.
+            Engine::Program => Some((Place::Executable, READ_FILE | EXECUTE)),
+            engine if engine.has_code_file() => Some((Place::Code, READ_FILE)),
+            _ => None,
+        };
+        let assets = engine.is_machine_code() && self.has_assets;
+        let assets = assets.then_some((Place::Assets, READ_FILE | READ_DIR));
+        let own = code.into_iter().chain(assets);
+        let own = own.map(|(path, rights)| LandlockRule { path, rights });
         let files = self.files.iter().map(|file| {
             let mut rights = READ_FILE;
             if file.grant.directory {
@@ -287,7 +307,7 @@ impl Plan {
                 rights,
             }
         });
-        code.into_iter().chain(files).collect()
+        own.chain(files).collect()
     }
 
     /// Size of `$DATA` in bytes; 0 = the plugin has none.
@@ -313,7 +333,7 @@ impl Plan {
     pub fn limits(&self) -> Limits {
         Limits {
             memory_bytes: self.effective.memory.value.get(),
-            pids: PLUGIN_PIDS,
+            pids: self.walls.engine.most_pids(),
             cpu_percent: self.effective.cpu.value.get().into(),
             file_bytes: self.data_bytes(),
             cpu_seconds: 0,
@@ -326,8 +346,8 @@ impl Plan {
         Duration::from_millis(self.effective.time.value.get())
     }
 
-    /// Bytes of the memory limit that the code itself may use, for compiled
-    /// code of this length: the engine needs the rest.
+    /// Bytes of the memory limit that the code itself may use, if what lies in the
+    /// process's own tree has this length: the engine needs the rest.
     ///
     /// # Errors
     /// `policy/limit-too-small`, with the number that would do.
@@ -343,6 +363,10 @@ impl Plan {
             Engine::Lua | Engine::Js => (SCRIPT_RESERVE, "2 MiB for the engine"),
             // It runs no code.
             Engine::Http => (0, "the whole limit"),
+            Engine::Native | Engine::Program => (
+                NATIVE_RESERVE.saturating_add(code_bytes),
+                "1 MiB, the code and the files of the package",
+            ),
         };
         match limit.get().checked_sub(reserve) {
             Some(left) if left > 0 => Ok(left),
@@ -375,7 +399,9 @@ impl CompilePlan {
             walls: Walls::prove(Engine::CompileWasm, &FileCalls::default())?,
             limits: Limits {
                 memory_bytes: memory,
-                pids: COMPILE_PIDS,
+                // One for its work, one that it starts even when asked for none, and the
+                // main one; the rest is room for its run-time.
+                pids: Engine::CompileWasm.most_pids(),
                 cpu_percent: 100,
                 file_bytes: ARTIFACT_BYTES.min(memory),
                 // Of processor time, so that one deadline holds without the other.
@@ -422,15 +448,15 @@ impl Walls {
             )
         })?;
         let profile = profile_file::read(engine, arch, files).map_err(|error| unproved(&error))?;
-        // Only the runner's loader maps code: /code, read-only.
-        let maps_code = engine == Engine::Wasm;
-        let compiled = Compiled::prove(&profile.seccomp, &profile.vetoed, maps_code)
+        let loads = LoadsCode::of(engine);
+        let compiled = Compiled::prove(&profile.seccomp, &profile.vetoed, loads)
             .map_err(|error| unproved(&error))?;
         Ok(Self {
             engine,
             spec: profile.seccomp,
             compiled,
-            running_calls: profile.running_calls,
+            wall: profile.wall,
+            calls: profile.calls,
             ceiling: profile.ceiling,
         })
     }
@@ -500,21 +526,14 @@ fn abi_of(manifest: &Manifest) -> Abi {
     }
 }
 
-fn engine_of(manifest: &Manifest) -> Result<Engine, Refusal> {
-    match manifest.kind() {
-        Kind::Wasm => Ok(Engine::Wasm),
-        Kind::Lua => Ok(Engine::Lua),
-        Kind::Js => Ok(Engine::Js),
-        kind @ Kind::Native => {
-            let detail = format!("this version has no engine for kind = \"{kind}\"");
-            let refusal = Refusal::new(Code::WallKindUnsupported, detail)
-                .plugin(manifest.id().as_str())
-                .version(manifest.version().to_string());
-            Err(match manifest.span("plugin.kind") {
-                Some(span) => refusal.line(span.line),
-                None => refusal,
-            })
-        }
+/// The manifest lets a kind have only the ABIs that it can speak.
+fn engine_of(manifest: &Manifest) -> Engine {
+    match (manifest.kind(), manifest.abi()) {
+        (Kind::Wasm, _) => Engine::Wasm,
+        (Kind::Lua, _) => Engine::Lua,
+        (Kind::Js, _) => Engine::Js,
+        (Kind::Native, gm_manifest::Abi::Program1) => Engine::Program,
+        (Kind::Native, _) => Engine::Native,
     }
 }
 

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::grant::{Because, Source};
-use crate::spec::{Action, ArgCond, CondError, Errno, LayerSpec, Op, Rule, SeccompSpec, When};
+use crate::spec::{
+    Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When,
+};
 use crate::syscalls::{Arch, Sysno};
 
 /// Why a profile file can't be used.
@@ -95,6 +97,14 @@ const fn text_of(engine: Engine) -> Text {
             file: "profiles/http.toml",
             text: include_str!("../profiles/http.toml"),
         },
+        Engine::Native => Text {
+            file: "profiles/native.toml",
+            text: include_str!("../profiles/native.toml"),
+        },
+        Engine::Program => Text {
+            file: "profiles/program.toml",
+            text: include_str!("../profiles/program.toml"),
+        },
     }
 }
 
@@ -102,11 +112,24 @@ const fn text_of(engine: Engine) -> Text {
 #[serde(deny_unknown_fields)]
 struct ProfileFile {
     engine: Spanned<String>,
+    /// The stage that plugin code runs in: the one that is counted.
+    #[serde(default)]
+    wall: Wall,
     ceiling: usize,
+    /// Of a profile whose wall is *loading*: the most calls of *running*.
+    running_ceiling: Option<usize>,
     mismatch: Mismatch,
     running: Vec<Line>,
     loading: Vec<Line>,
     soft: Vec<Line>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Wall {
+    #[default]
+    Running,
+    Loading,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -123,6 +146,8 @@ struct Line {
     why: String,
     when: Option<Vec<Condition>>,
     errno: Option<String>,
+    /// The only architecture that has this call.
+    only: Option<String>,
     #[serde(default)]
     glue: bool,
 }
@@ -173,9 +198,11 @@ struct AnyBit {
 /// What the files say about one engine on one architecture.
 pub(crate) struct EngineProfile {
     pub(crate) seccomp: SeccompSpec,
-    /// Calls of the running stage, without the soft ones; those that granted paths
-    /// add are counted.
-    pub(crate) running_calls: usize,
+    /// The stage that plugin code runs in.
+    pub(crate) wall: LayerName,
+    /// Calls of that stage, without the soft ones; those that granted paths add
+    /// are counted.
+    pub(crate) calls: usize,
     /// The most that there may be without granted paths.
     pub(crate) ceiling: usize,
     /// Every call that must never be allowed, soft ones included.
@@ -229,11 +256,20 @@ pub(crate) fn read(
     }
     let running = from.allowed(&file.running)?;
     let loading = from.allowed(&file.loading)?;
-    if running.len() > file.ceiling {
-        return Err(from.wrong(&file.engine, "the running stage is over its ceiling"));
-    }
+    let within = |most: usize, rules: usize, what| match rules <= most {
+        true => Ok(()),
+        false => Err(from.wrong(&file.engine, what)),
+    };
+    let most = file.running_ceiling.unwrap_or(file.ceiling);
+    within(most, running.len(), "the running stage is over its ceiling")?;
+    let counted = |running: &Rules| match file.wall {
+        Wall::Running => running.len(),
+        Wall::Loading => joined(running.clone(), loading.clone()).len(),
+    };
+    let what = "the stage that is the wall is over its ceiling";
+    within(file.ceiling, counted(&running), what)?;
     let running = with_files(running, files, arch)?;
-    let running_calls = running.len();
+    let calls = counted(&running);
     let soft = from.soft(&file.soft)?;
     if let Some(line) = file.soft.iter().find(|line| {
         let sysno = Sysno::by_name(arch, line.call.get_ref());
@@ -281,7 +317,11 @@ pub(crate) fn read(
     };
     Ok(EngineProfile {
         seccomp,
-        running_calls,
+        wall: match file.wall {
+            Wall::Running => LayerName::Running,
+            Wall::Loading => LayerName::Loading,
+        },
+        calls,
         ceiling: file.ceiling,
         vetoed,
     })
@@ -347,9 +387,17 @@ impl Reader {
         })
     }
 
+    /// Without those that only another architecture has.
+    fn of_arch<'l>(&self, lines: &'l [Line]) -> impl Iterator<Item = &'l Line> {
+        let arch = self.arch.name();
+        lines
+            .iter()
+            .filter(move |line| line.only.as_deref().is_none_or(|only| only == arch))
+    }
+
     fn allowed(&self, lines: &[Line]) -> Result<Rules, ProfileError> {
         let mut rules = Rules::new();
-        for line in lines {
+        for line in self.of_arch(lines) {
             if line.errno.is_some() {
                 return Err(self.wrong(&line.call, "only a soft call answers an errno"));
             }
@@ -364,7 +412,7 @@ impl Reader {
 
     fn soft(&self, lines: &[Line]) -> Result<Rules, ProfileError> {
         let mut rules = Rules::new();
-        for line in lines {
+        for line in self.of_arch(lines) {
             let errno = line.errno.as_deref().and_then(Errno::by_name);
             let Some(errno) = errno.filter(|_| line.when.is_none()) else {
                 return Err(
@@ -548,21 +596,34 @@ mod tests {
             for arch in [Arch::X86_64, Arch::Aarch64, Arch::Riscv64] {
                 let profile = read(*engine, arch, &FileCalls::default())
                     .unwrap_or_else(|error| panic!("{error}"));
-                assert!(profile.running_calls <= profile.ceiling);
+                assert!(profile.calls <= profile.ceiling);
             }
         }
     }
 
     #[test]
-    fn ceilings_are_the_published_ones() {
-        let ceiling = |engine| {
-            read(engine, Arch::X86_64, &FileCalls::default())
-                .unwrap()
-                .ceiling
-        };
-        assert_eq!(ceiling(Engine::Wasm), 6);
-        assert_eq!(ceiling(Engine::CompileWasm), 24);
-        assert_eq!(ceiling(Engine::Http), 12);
+    fn ceilings_are_the_published_ones_on_the_stage_that_is_the_wall() {
+        for (engine, wall, ceiling) in [
+            (Engine::Wasm, LayerName::Running, 6),
+            (Engine::Lua, LayerName::Running, 6),
+            (Engine::Js, LayerName::Running, 5),
+            (Engine::CompileWasm, LayerName::Running, 24),
+            (Engine::Http, LayerName::Running, 12),
+            (Engine::Native, LayerName::Loading, 17),
+            (Engine::Program, LayerName::Loading, 40),
+        ] {
+            let profile = read(engine, Arch::X86_64, &FileCalls::default()).unwrap();
+            let (spec, soft) = (&profile.seccomp, &profile.seccomp.soft.rules);
+            let calls = |layer: &LayerSpec| {
+                let calls = layer.rules.keys().filter(|call| !soft.contains_key(call));
+                calls.count()
+            };
+            assert_eq!((profile.wall, profile.ceiling), (wall, ceiling), "{engine}");
+            assert_eq!(profile.calls, calls(spec.layer(wall)), "{engine}");
+            if engine == Engine::Native {
+                assert!(calls(&spec.running) <= 12);
+            }
+        }
     }
 
     #[test]

@@ -219,11 +219,13 @@ pub struct Errno(u16);
 
 impl Errno {
     /// The names that a profile may use; the numbers are the same on all three architectures.
-    const NAMES: [(&'static str, u16); 5] = [
+    const NAMES: [(&'static str, u16); 7] = [
         ("EPERM", 1),
+        ("ENOENT", 2),
         ("ENOMEM", 12),
         ("EACCES", 13),
         ("EINVAL", 22),
+        ("ENOTTY", 25),
         ("ENOSYS", 38),
     ];
 

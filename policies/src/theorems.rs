@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use gm_protocol::plan::{Engine, FD_EXEC};
+
 use crate::cbpf::{MAX_LEN, Program, Test, Word};
 use crate::mtbdd::{Diagrams, Id, Undecided};
 use crate::prove::{ProofError, Witness, unreachable};
@@ -47,13 +49,37 @@ impl std::fmt::Display for Theorem {
     }
 }
 
+/// How a stranger's code gets into a process, while it is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoadsCode {
+    /// Not by any system call.
+    Never,
+    /// Mapped from a file, readable and executable.
+    Mapped,
+    /// By the exec of one descriptor, [`FD_EXEC`].
+    Executed,
+}
+
+impl LoadsCode {
+    pub(crate) const fn of(engine: Engine) -> Self {
+        match engine {
+            Engine::Wasm | Engine::Native => Self::Mapped,
+            Engine::Program => Self::Executed,
+            Engine::CompileWasm | Engine::Lua | Engine::Js | Engine::Http => Self::Never,
+        }
+    }
+}
+
+/// `AT_EMPTY_PATH` of linux/fcntl.h.
+const EMPTY_PATH: u32 = 0x1000;
+
 /// What the questions are about.
 pub(crate) struct Subject<'a> {
     pub(crate) spec: &'a SeccompSpec,
     /// Every call that must never be allowed, and when.
     pub(crate) vetoed: &'a BTreeMap<Sysno, Rule>,
-    /// Whether the loader maps code from a file, readable and executable.
-    pub(crate) maps_code: bool,
+    /// How code gets into the process.
+    pub(crate) loads: LoadsCode,
     /// Diagram of each layer, by index.
     pub(crate) layers: [Id; 4],
 }
@@ -92,15 +118,23 @@ pub(crate) fn hold(
         }
     };
     let allowed = permits(d, stage)?;
-    let maps_code = subject.maps_code && name == LayerName::Loading;
+    let loads = match name {
+        LayerName::Loading => subject.loads,
+        _ => LoadsCode::Never,
+    };
+    // The one exec is all that T3 and T9 let pass.
+    let others = match loads {
+        LoadsCode::Executed => ask.but_one_exec(d, allowed)?,
+        LoadsCode::Mapped | LoadsCode::Never => allowed,
+    };
     held.extend([
         ask.foreign(d, allowed)?,
         ask.x32(d, allowed)?,
-        ask.executable(d, allowed, maps_code)?,
+        ask.executable(d, others, loads == LoadsCode::Mapped)?,
         ask.veto(d, allowed, subject.vetoed)?,
         ask.default(d, allowed, layer)?,
         ask.clone3(d, allowed)?,
-        ask.equivalents(d, allowed)?,
+        ask.equivalents(d, others)?,
         ask.trap(d, allowed, layer.otherwise)?,
     ]);
     if name == LayerName::Running {
@@ -257,6 +291,19 @@ impl Ask {
         let x32 = d.test(Word::NR, u32::MAX, Test::Ge, 0x4000_0000)?;
         self.never(d, Theorem::T2, &[allowed, x32])?;
         Ok(Theorem::T2)
+    }
+
+    /// What is allowed besides the exec of descriptor [`FD_EXEC`].
+    fn but_one_exec(&self, d: &mut Diagrams, allowed: Id) -> Result<Id, Undecided> {
+        let Some(exec) = self.call(d, "execveat")? else {
+            return Ok(allowed);
+        };
+        let fd = d.test(Word::arg(0).0, u32::MAX, Test::Eq, FD_EXEC.unsigned_abs())?;
+        let flags = d.test(Word::arg(4).0, u32::MAX, Test::Eq, EMPTY_PATH)?;
+        let exact = d.and(fd, flags)?;
+        let once = d.and(exec, exact)?;
+        let not_once = Self::not(d, once)?;
+        d.and(allowed, not_once)
     }
 
     /// `PROT_EXEC` is 4, of any 32-bit half's lower bits; `SHM_EXEC` is 0o100000.

@@ -25,7 +25,12 @@ pub(crate) enum Import {
 
 impl Import {
     /// The import of a name, if the ABI has it.
-    #[cfg(any(feature = "wasm", feature = "compile-wasm"))]
+    #[cfg(any(
+        feature = "wasm",
+        feature = "compile-wasm",
+        feature = "native",
+        feature = "program"
+    ))]
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "reply" => Some(Self::Reply),
@@ -57,7 +62,7 @@ pub(crate) mod code {
     /// The file can't be read or written.
     pub(crate) const IO: i32 = -7;
     /// The request failed or was refused.
-    #[cfg(feature = "scripts")]
+    #[cfg(any(feature = "scripts", feature = "program"))]
     pub(crate) const NET: i32 = -8;
     /// The host is ending this plugin.
     #[cfg(feature = "scripts")]

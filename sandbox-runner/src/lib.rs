@@ -8,6 +8,8 @@
 mod abi;
 #[cfg(feature = "compile-wasm")]
 pub mod compile;
+#[cfg(any(feature = "native", feature = "program"))]
+mod elf;
 #[cfg(feature = "hosting")]
 mod hosting;
 #[cfg(feature = "http")]
@@ -18,6 +20,10 @@ pub mod js;
 pub mod launcher;
 #[cfg(feature = "lua")]
 pub mod lua;
+#[cfg(feature = "native")]
+pub mod native;
+#[cfg(feature = "program")]
+pub mod program;
 #[cfg(feature = "runner")]
 pub mod walls;
 #[cfg(feature = "wasm")]

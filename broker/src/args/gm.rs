@@ -131,6 +131,9 @@ pub struct TrustAddArgs {
     /// An id, or two or more segments and `.*`
     #[arg(long = "namespace", value_name = "PAT", required = true, num_args = 1..)]
     pub namespaces: Vec<String>,
+    /// A kind that it may sign besides wasm, lua and js: native
+    #[arg(long = "kind", value_name = "KIND", num_args = 1..)]
+    pub kinds: Vec<String>,
 }
 
 /// `gm plugin`.

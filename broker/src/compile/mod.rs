@@ -126,6 +126,7 @@ fn compile(launcher: &Launcher, module: &Module<'_>, walls: Walls) -> Result<Vec
             (FdKind::Module, module.code),
             (FdKind::Output, output.as_fd()),
         ],
+        assets: &[],
         budget: BUDGET,
         wake: None,
         mounted: (0, false),

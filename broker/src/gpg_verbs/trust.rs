@@ -4,7 +4,7 @@
 
 use std::time::SystemTime;
 
-use gm_manifest::{NamespacePattern, Refusal};
+use gm_manifest::{Kind, NamespacePattern, Refusal};
 use mind_gpg::{RevocationTarget, TrustStore, TrustedKey};
 use serde_json::{Value, json};
 
@@ -26,7 +26,14 @@ pub(super) fn add(
             .map_err(|unfit| badly_typed("the namespace", text, unfit))?;
         namespaces.push(pattern);
     }
-    let changed = store(invocation)?.add_key(&read_keys(&args.file)?, &fingerprint, &namespaces)?;
+    let mut kinds = Vec::new();
+    for text in &args.kinds {
+        let kind = Kind::parse(text).map_err(|unfit| badly_typed("the kind", text, unfit))?;
+        kinds.push(kind);
+    }
+    let store = store(invocation)?;
+    let added = store.add_key(&read_keys(&args.file)?, &fingerprint, &namespaces)?;
+    let changed = store.add_kinds(&fingerprint, &kinds)? || added;
     let names: Vec<_> = namespaces.iter().map(ToString::to_string).collect();
     let word = if changed {
         "trusted"

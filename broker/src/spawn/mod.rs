@@ -20,7 +20,7 @@ use gm_protocol::orders::{
     Answer, Collected, Done, Doorbell, Fault, FaultKind, FdKind, HostReport, Looked, Order, Stage,
     Started, Task,
 };
-use gm_protocol::plan::{Engine, Limits};
+use gm_protocol::plan::{Asset, Engine, Limits};
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
 
 /// How long one order may take. A child's own set-up has 5 s in the launcher.
@@ -184,11 +184,13 @@ impl Launcher {
         engine: Engine,
         limits: &Limits,
         fds: &[(FdKind, BorrowedFd<'_>)],
+        assets: &[Asset],
     ) -> Result<Child, SpawnError> {
         let task = Task::Start {
             engine,
             limits: limits.clone(),
             fds: fds.iter().map(|(kind, _)| *kind).collect(),
+            assets: assets.to_vec(),
         };
         let raw: Vec<BorrowedFd<'_>> = fds.iter().map(|(_, fd)| *fd).collect();
         let (done, back) = self.order(task, &raw)?;

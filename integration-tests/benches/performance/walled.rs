@@ -74,6 +74,7 @@ impl Host {
             limits: hosted.walls.limits.clone(),
             fds: vec![(FdKind::Code, hosted.code.as_fd())],
             mounted: hosted.walls.mounted,
+            assets: &[],
             budget: BUDGET,
             wake: None,
         };

@@ -32,6 +32,8 @@ mod machine;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod native;
+#[cfg(test)]
 mod ordinary;
 #[cfg(test)]
 mod packages;
@@ -41,6 +43,8 @@ mod peers;
 mod pipes;
 #[cfg(test)]
 mod plugins;
+#[cfg(test)]
+mod program;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

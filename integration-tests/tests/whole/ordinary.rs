@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gm_integration_tests::kernel::{Process, within};
 use gm_integration_tests::records::{number, text};
 use gm_integration_tests::skip::lacks;
-use gm_integration_tests::{Home, Live, Package, Repository};
+use gm_integration_tests::{Home, Live, Package, Repository, machine_code};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -38,6 +38,26 @@ fn waiting(home: &Home, ids: &[&str]) -> (Live, Vec<(Process, Value)>) {
     });
     let started = started.collect();
     (live, started)
+}
+
+#[test]
+fn an_ordinary_user_hosts_machine_code_with_the_machines_own_libraries() {
+    if no_root() {
+        return;
+    }
+    let home = Home::of_stranger();
+    home.allow_native(&["com.test.native", "com.test.program"]);
+    home.load(&machine_code::plugin("native", &[]));
+    home.load(&machine_code::program("program", &[]));
+
+    let run = home.run(&repository(&home, 3), &["--allow-native"]);
+
+    run.expect_exit(0);
+    for id in ["com.test.native", "com.test.program"] {
+        run.expect_ending(id, "finished");
+        assert_eq!(run.replies(id, "on_commit_analyzed").len(), 3);
+        assert_eq!(run.one(id, "started")["level"], "L3");
+    }
 }
 
 #[test]

@@ -229,15 +229,6 @@ fn native_code_is_refused_without_the_operators_word() {
 }
 
 #[test]
-fn a_kind_without_an_engine_is_refused() {
-    let home = Home::new();
-    let package = Package::with_code("com.test.native", b"\x7fELF\x02\x01\x01").kind("native");
-    home.write_config("allow_native = [\"com.test.native\"]\n");
-    home.sign(&package);
-    expect_refused_at_load(&home, &package, 30, "wall/kind-unsupported");
-}
-
-#[test]
 fn bytes_that_are_no_wasm_are_refused() {
     let home = Home::new();
     let cases: [(&str, &[u8]); 5] = [

@@ -10,7 +10,7 @@ use crate::pin::{Accepted, Pin, PinFile};
 use crate::plugin::VerifiedPlugin;
 use crate::revocation::{LOCAL, LocalFile, RevocationTarget};
 use crate::trace::guarded;
-use gm_manifest::{Code, Digest, Fingerprint, NamespacePattern, PluginId, Refusal};
+use gm_manifest::{Code, Digest, Fingerprint, Kind, NamespacePattern, PluginId, Refusal};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -92,6 +92,34 @@ impl TrustStore {
             self.root.write_document(&held, KEYS, &file)?;
         }
         Ok(changed || merged.1)
+    }
+
+    /// Trusts a known key for these kinds as well; true if that changed anything.
+    ///
+    /// # Errors
+    /// `usage/arguments` if the key isn't trusted; class `store`.
+    pub fn add_kinds(&self, fingerprint: &Fingerprint, kinds: &[Kind]) -> Result<bool, Refusal> {
+        let held = self.root.lock()?;
+        let mut file: KeyFile = self.root.document(KEYS)?;
+        let key = file
+            .key
+            .iter_mut()
+            .find(|key| key.fingerprint == *fingerprint);
+        let Some(key) = key else {
+            let what = format!("the key {fingerprint} is not trusted here");
+            return Err(Refusal::new(Code::UsageArguments, what));
+        };
+        let mut changed = false;
+        for kind in kinds {
+            if !key.kinds.contains(kind) {
+                key.kinds.push(*kind);
+                changed = true;
+            }
+        }
+        if changed {
+            self.root.write_document(&held, KEYS, &file)?;
+        }
+        Ok(changed)
     }
 
     /// Merges a certificate into the stored one; true if that changed it.

@@ -126,7 +126,8 @@ impl TrustStore {
             (false, Kind::Native) => Err(Refusal::new(
                 Code::PolicyNativeDisallowed,
                 "the key is not trusted for native code",
-            )),
+            )
+            .rule("if you do: gm gpg trust add … --kind native")),
             (false, Kind::Wasm | Kind::Lua | Kind::Js) => Err(Refusal::new(
                 Code::IdentityNamespaceDenied,
                 format!("the key is not trusted for {kind}"),

@@ -213,6 +213,7 @@ fn values_out_of_type_or_range_are_refused_at_their_line() {
         (10, "kind = \"wasm\"\nabi = \"program-1\""),
         (10, "kind = \"native\"\nabi = \"extism-1\""),
         (10, "kind = \"lua\"\nabi = \"extism-1\""),
+        (10, "kind = \"wasm\"\nabi = 2"),
         (12, "files = \"words.txt\""),
         (12, "files = [1]"),
         (13, "hooks = [\"init\"]"),
@@ -349,6 +350,29 @@ fn lists_have_their_most() {
     };
     assert!(Manifest::parse(files(254).as_bytes()).is_ok());
     assert_eq!(refused(&files(255)), ("manifest/bad-value", Some(12)));
+}
+
+#[test]
+fn each_kind_speaks_its_own_abis_and_gm_2_unless_it_says_otherwise() {
+    for (kind, spoken) in [
+        (Kind::Wasm, &["gm-2", "extism-1"][..]),
+        (Kind::Native, &["gm-2", "program-1"]),
+        (Kind::Lua, &["gm-2"]),
+        (Kind::Js, &["gm-2"]),
+    ] {
+        let of = |abi: &str| with_line(10, &format!("kind = \"{kind}\"{abi}"));
+        let manifest = Manifest::parse(of("").as_bytes()).unwrap();
+        assert_eq!(manifest.abi(), Abi::Gm2);
+        for abi in ["gm-2", "extism-1", "program-1", "gm-3", ""] {
+            let text = of(&format!("\nabi = \"{abi}\""));
+            if spoken.contains(&abi) {
+                let manifest = Manifest::parse(text.as_bytes()).unwrap();
+                assert_eq!(manifest.abi().as_str(), abi);
+            } else {
+                assert_eq!(refused(&text), ("manifest/bad-value", Some(11)), "{text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -113,7 +113,11 @@ fn three_readers_agree_on_half_a_million_inputs_of_the_compiler() {
 
 #[test]
 fn stack_of_programs_means_the_most_restrictive_of_their_answers() {
-    let compiled = prove(&read(Engine::Wasm, Arch::X86_64).unwrap(), true).unwrap();
+    let compiled = prove(
+        &read(Engine::Wasm, Arch::X86_64).unwrap(),
+        LoadsCode::Mapped,
+    )
+    .unwrap();
     let programs: Vec<_> = compiled
         .layers()
         .iter()

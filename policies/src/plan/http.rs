@@ -7,7 +7,7 @@ use std::time::Duration;
 use gm_manifest::{HostPort, Refusal};
 use gm_protocol::plan::{Engine, Filters, Limits};
 
-use super::{PLUGIN_PIDS, Walls};
+use super::Walls;
 use crate::effective::Effective;
 use crate::network::NetGrant;
 use crate::operator::{HttpRules, Operator};
@@ -46,7 +46,7 @@ impl HttpPlan {
         let document = operator.reply.get().saturating_add(rules.body.value.get());
         let limits = Limits {
             memory_bytes: RESERVE.saturating_add(document.saturating_mul(COPIES)),
-            pids: PLUGIN_PIDS,
+            pids: Engine::Http.most_pids(),
             // It works for the plugin, so it gets what the plugin gets.
             cpu_percent: effective.cpu.value.get().into(),
             file_bytes: 0,
@@ -88,7 +88,7 @@ impl HttpPlan {
     /// Calls that it may make, and the most that there may be.
     #[must_use]
     pub fn calls(&self) -> (usize, usize) {
-        (self.walls.running_calls, self.walls.ceiling)
+        (self.walls.calls, self.walls.ceiling)
     }
 
     /// Limits for the launcher.

@@ -30,7 +30,7 @@ impl HttpPlan {
         let mut lines = vec![self.plan_line(shown)];
         lines.extend(self.walls.rules(shown.stages));
         lines.extend(self.landlock_lines(shown.landlock_abi));
-        lines.extend(own_mounts(self.walls.engine));
+        lines.extend(own_mounts(self.walls.engine, false));
         lines.extend(self.limit_lines());
         lines.extend(fds());
         lines.extend(self.walls.proofs());

@@ -2,14 +2,14 @@
 //! with its reason. Fields are in a fixed order and only ever added to.
 
 use gm_protocol::plan::{
-    CODE_PATH, ENGINE_ID, Engine, FD_ASSETS, FD_CODE, FD_LINK, HOSTNAME, HostOp, INNER_ID,
-    LANDLOCK_NEWEST, Level, WARM_PATH,
+    ASSETS_PATH, CODE_PATH, ENGINE_ID, Engine, FD_ASSETS, FD_CODE, FD_LINK, HOSTNAME, HostOp,
+    INNER_ID, LANDLOCK_NEWEST, LIBRARIES, LIBRARY_PATH, Level, Place, WARM_PATH,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{MAKE_REG, PLUGIN_PIDS, Plan, READ_DIR, READ_FILE, TRUNCATE, WRITE_FILE};
+use super::{EXECUTE, MAKE_REG, Plan, READ_DIR, READ_FILE, TRUNCATE, WRITE_FILE};
 use crate::effective::Effective;
 use crate::grant::Because;
 use crate::network::NetGrant;
@@ -208,8 +208,9 @@ impl Plan {
     fn plan_line(&self, shown: Shown) -> Line {
         let profile = self.profile_digest();
         let (calls, ceiling) = (self.running_calls(), self.ceiling());
+        let wall = self.wall().name();
         let text = format!(
-            "plugin   {} {}  {}  profile {}  level {}\nseccomp  running {calls} calls (ceiling {ceiling}), default {}",
+            "plugin   {} {}  {}  profile {}  level {}\nseccomp  {wall} {calls} calls (ceiling {ceiling}), default {}",
             self.id,
             self.version,
             self.walls.engine,
@@ -229,19 +230,23 @@ impl Plan {
             "hostname": HOSTNAME,
             "running_calls": calls,
             "ceiling": ceiling,
+            "wall": wall,
         });
         Line::new("plan", fields, text)
     }
 
     fn landlock_lines(&self, abi: u32) -> Vec<Line> {
-        let own = [Because::always(
-            "the loader maps the verified code, read-only",
-        )];
+        let reason = |path| match path {
+            Place::Executable => "the one exec, of the verified executable",
+            Place::Assets => "the package's files, read-only",
+            _ => "the loader maps the verified code, read-only",
+        };
         let rules = self.landlock(abi).into_iter().map(|rule| {
             let file = self
                 .files
                 .iter()
                 .find(|file| file.grant.place() == rule.path);
+            let own = [Because::always(reason(rule.path))];
             let because = file.map_or(&own[..], |file| &file.because);
             let path = rule.path.to_string();
             let rights = rights(rule.rights);
@@ -261,7 +266,7 @@ impl Plan {
     }
 
     fn mounts(&self) -> Vec<Line> {
-        let mut lines = own_mounts(self.walls.engine);
+        let mut lines = own_mounts(self.walls.engine, self.has_assets);
         for file in &self.files {
             let (kind, bytes, ro) = match file.grant.number {
                 Some(_) => ("bind", None, "ro"),
@@ -294,7 +299,11 @@ impl Plan {
             let text = format!("limit    {name} {value} {unit} ({})", by.join(", "));
             Line::because("limit", fields, because, &text)
         };
-        let one = [Because::always("a plugin is one process with one thread")];
+        let pids = self.limits().pids;
+        let processes = [Because::always(match pids {
+            1 => "a plugin is one process with one thread",
+            _ => "machine code may be a few processes and threads",
+        })];
         let files = [Because::always("the link and room for the loader")];
         let storage = storage.as_ref().map(|storage| {
             let (bytes, because) = (storage.value.get(), &storage.because);
@@ -318,10 +327,13 @@ impl Plan {
             ),
             limit(
                 "processes",
-                PLUGIN_PIDS.into(),
+                pids.into(),
                 "processes",
-                &["cgroup", "rlimit", "seccomp"],
-                &one,
+                match self.walls.engine {
+                    Engine::Program => &["cgroup", "rlimit"],
+                    _ => &["cgroup", "rlimit", "seccomp"],
+                },
+                &processes,
             ),
             limit("descriptors", 64, "descriptors", &["rlimit"], &files),
         ];
@@ -346,7 +358,7 @@ impl Plan {
             .collect();
         lines.push(fd(FD_LINK, "link", "end", "frames to and from the broker"));
         if !self.walls.engine.has_code_file() {
-            let why = "the verified code, mapped and closed";
+            let why = "the verified code, closed before it runs";
             lines.push(fd(FD_CODE, "code", "running", why));
         }
         if self.has_assets {
@@ -368,9 +380,11 @@ impl Plan {
             let fields = json!({"name": name, "scope": null});
             Line::because("host_call", fields, &because, &format!("host     {name}"))
         });
+        let log = [Because::always("lines of the program's error output")];
         let granted = self.granted_calls().map(|op| {
             let scope = self.scope_of(op);
-            let because = self.reason_for(op).unwrap_or_default();
+            // Only a program makes a call that its manifest doesn't ask for.
+            let because = self.reason_for(op).unwrap_or(&log);
             let fields = json!({"name": op.as_str(), "scope": scope});
             let scope = scope
                 .map(|keys| format!(" {}", keys.join(" ")))
@@ -446,10 +460,12 @@ const fn engine_id(engine: Engine) -> &'static str {
         Engine::Lua => "luau/gm-2",
         Engine::Js => "quickjs-ng/gm-2",
         Engine::Http => "http",
+        Engine::Native => "dlopen/gm-2",
+        Engine::Program => "exec/program-1",
     }
 }
 
-pub(super) fn own_mounts(engine: Engine) -> Vec<Line> {
+pub(super) fn own_mounts(engine: Engine, has_assets: bool) -> Vec<Line> {
     let mount = |target: &str, kind: &str, source: Option<&str>, flags: &[&str], why: &str| {
         // Its size is that of the compiled code, which no manifest tells.
         let fields = json!({"target": target, "type": kind, "source": source, "flags": flags, "bytes": null});
@@ -460,31 +476,41 @@ pub(super) fn own_mounts(engine: Engine) -> Vec<Line> {
         let why = "an empty root: nothing of the host is left";
         mount("/", "tmpfs", None, flags, why)
     };
-    if !engine.has_code_file() {
-        return vec![root(&["ro", "nosuid", "nodev", "noexec"])];
+    let mut lines = match engine {
+        Engine::Lua | Engine::Js | Engine::CompileWasm | Engine::Http => {
+            vec![root(&["ro", "nosuid", "nodev", "noexec"])]
+        }
+        Engine::Wasm | Engine::Native | Engine::Program => vec![root(&["ro", "nosuid", "nodev"])],
+    };
+    let code = match engine {
+        Engine::Wasm => Some("the compiled code, copied from sealed memory"),
+        Engine::Native => Some("the verified code, copied from sealed memory"),
+        _ => None,
+    };
+    lines.extend(code.map(|why| mount(CODE_PATH, "file", Some("code"), &["ro"], why)));
+    if engine == Engine::Wasm {
+        let why = "our own module, with which the engine warms up";
+        lines.push(mount(WARM_PATH, "file", Some("warm"), &["ro"], why));
     }
-    vec![
-        root(&["ro", "nosuid", "nodev"]),
-        mount(
-            CODE_PATH,
-            "file",
-            Some("code"),
-            &["ro"],
-            "the compiled code, copied from sealed memory",
-        ),
-        mount(
-            WARM_PATH,
-            "file",
-            Some("warm"),
-            &["ro"],
-            "our own module, with which the engine warms up",
-        ),
-    ]
+    if engine.is_machine_code() && has_assets {
+        let why = "the package's files, copied from sealed memory";
+        lines.push(mount(ASSETS_PATH, "file", Some("assets"), &["ro"], why));
+    }
+    if engine.has_libraries() {
+        let flags = ["ro", "nosuid", "nodev"];
+        let why = "the runner is linked with it, and so may the plugin be";
+        lines.extend(LIBRARIES.iter().map(|name| {
+            let target = format!("{LIBRARY_PATH}/{name}");
+            mount(&target, "bind", Some(name), &flags, why)
+        }));
+    }
+    lines
 }
 
 /// By their names in landlock(7).
 fn rights(bits: u64) -> Vec<&'static str> {
-    const NAMES: [(u64, &str); 5] = [
+    const NAMES: [(u64, &str); 6] = [
+        (EXECUTE, "execute"),
         (READ_FILE, "read_file"),
         (READ_DIR, "read_dir"),
         (WRITE_FILE, "write_file"),

@@ -30,13 +30,71 @@ fn lines(plan: &Plan, kind: &str) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn kind_without_an_engine_has_no_plan() {
-    let refused = Plan::derive(&manifest("native", ""), &Operator::default());
+fn abi_without_an_engine_has_no_plan() {
+    let manifest = manifest("wasm\"\nabi = \"extism-1", "");
+    let refused = Plan::derive(&manifest, &Operator::default());
     let refusal = refused.map(|_| ()).unwrap_err();
     assert_eq!(
         (refusal.code, refusal.manifest_line),
-        (Code::WallKindUnsupported, Some(8))
+        (Code::WallKindUnsupported, Some(9))
     );
+}
+
+fn machine_code(abi: &str) -> Plan {
+    let manifest = manifest(&format!("native\"\nabi = \"{abi}"), "");
+    Plan::derive(&manifest, &Operator::default()).unwrap()
+}
+
+#[test]
+fn wall_of_machine_code_is_loading_and_shown_so() {
+    for (abi, engine, ceiling) in [("gm-2", "native", 17), ("program-1", "program", 40)] {
+        let plan = machine_code(abi);
+        assert_eq!(plan.wall(), LayerName::Loading);
+        assert_eq!(plan.limits().pids, 16);
+        let shown = &lines(&plan, "plan")[0];
+        assert_eq!(shown["engine"], engine);
+        assert_eq!(shown["wall"], "loading");
+        assert_eq!(shown["ceiling"], ceiling);
+        assert_eq!(shown["running_calls"], plan.running_calls());
+    }
+    assert_eq!(lines(&plan(""), "plan")[0]["wall"], "running");
+}
+
+#[test]
+fn machine_code_reads_its_package_and_only_a_program_is_executed() {
+    let rules = |abi| -> Vec<(String, u64)> {
+        let rules = machine_code(abi).landlock(7).into_iter();
+        rules
+            .map(|rule| (rule.path.to_string(), rule.rights))
+            .collect()
+    };
+    let assets = ("/assets".to_owned(), READ_FILE | READ_DIR);
+    assert_eq!(
+        rules("gm-2"),
+        [("/code".to_owned(), READ_FILE), assets.clone()]
+    );
+    let executable = ("descriptor 4".to_owned(), READ_FILE | EXECUTE);
+    assert_eq!(rules("program-1"), [executable, assets]);
+    let targets = |abi| -> Vec<String> {
+        let mounts = lines(&machine_code(abi), "mount").into_iter();
+        mounts
+            .map(|mount| mount["target"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut expected = vec!["/".to_owned(), "/code".into(), "/assets".into()];
+    expected.extend(gm_protocol::plan::LIBRARIES.map(|name| format!("/lib64/{name}")));
+    assert_eq!(targets("gm-2"), expected);
+    assert_eq!(targets("program-1"), ["/", "/assets"]);
+}
+
+#[test]
+fn error_output_of_a_program_is_logged_without_a_grant() {
+    let log = |plan: &Plan| plan.host_ops().has(HostOp::Log);
+    assert!(log(&machine_code("program-1")));
+    assert!(!log(&machine_code("gm-2")));
+    let shown = lines(&machine_code("program-1"), "host_call");
+    let log = shown.iter().find(|line| line["name"] == "log").unwrap();
+    assert_eq!(log["because"][0]["from"], "engine");
 }
 
 #[test]

@@ -129,6 +129,7 @@ static WIDTHS: &[(&str, &[(u8, Width)])] = {
         ("clone", &[(0, Low32)]),
         ("close", &[(0, Low32)]),
         ("close_range", &[(0, Low32), (1, Low32), (2, Low32)]),
+        ("execveat", &[(0, Low32), (4, Low32)]),
         ("fcntl", &[(0, Low32), (1, Low32)]),
         ("futex", &[(1, Low32), (2, Low32), (5, Low32)]),
         ("getrandom", &[(1, Full64), (2, Low32)]),

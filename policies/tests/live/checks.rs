@@ -22,7 +22,7 @@ const MAY_SKIP: &str = "GM_TEST_MAY_SKIP";
 
 type Check = (&'static str, fn(&Asker));
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 13] = [
     (
         "probe_sees_every_call_as_allowed_where_no_layer_is",
         no_layers,
@@ -50,6 +50,21 @@ const CHECKS: [Check; 9] = [
     (
         "kernel_answers_the_running_stage_of_requests_as_the_model_does",
         |asker| same(asker, &requests(), Stage::Running),
+    ),
+    (
+        "kernel_answers_the_native_runners_loading_stage_as_the_model_does",
+        |asker| same(asker, &of_kind("native", "gm-2"), Stage::Loading),
+    ),
+    (
+        "kernel_answers_the_native_runners_running_stage_as_the_model_does",
+        |asker| same(asker, &of_kind("native", "gm-2"), Stage::Running),
+    ),
+    ("kernel_answers_a_program_as_the_model_does", |asker| {
+        same(asker, &of_kind("native", "program-1"), Stage::Loading)
+    }),
+    (
+        "kernel_answers_a_programs_init_as_the_model_does",
+        |asker| same(asker, &of_kind("native", "program-1"), Stage::Running),
     ),
     ("missing_layer_is_seen", missing_layer),
     ("call_more_than_the_model_has_is_seen", one_call_more),
@@ -125,7 +140,13 @@ enum Stage {
 
 /// What the broker sends a runner of a plugin that asks for nothing.
 fn runner() -> Layers {
-    let manifest = "[identity]\nplugin_id = \"com.example.a\"\npublic_key = \"\"\n[plugin]\nname = \"A\"\nversion = \"1.0.0\"\napi_version = \"2.0\"\nkind = \"wasm\"\nentrypoint = \"a.wasm\"\n";
+    of_kind("wasm", "gm-2")
+}
+
+fn of_kind(kind: &str, abi: &str) -> Layers {
+    let manifest = format!(
+        "[identity]\nplugin_id = \"com.example.a\"\npublic_key = \"\"\n[plugin]\nname = \"A\"\nversion = \"1.0.0\"\napi_version = \"2.0\"\nkind = \"{kind}\"\nabi = \"{abi}\"\nentrypoint = \"a.bin\"\n"
+    );
     let manifest = Manifest::parse(manifest.as_bytes()).unwrap();
     Plan::derive(&manifest, &Operator::default())
         .unwrap()

@@ -229,6 +229,14 @@ pub enum Last {
     },
     /// The runner itself panicked.
     Panic,
+    /// The program that `gm-init` runs died of this signal; `gm-init` itself ends
+    /// with status 128 and that number.
+    Child {
+        /// Its number.
+        signal: u8,
+    },
+    /// The program wrote a line that breaks the rules of its channel.
+    Line(LineFault),
     /// A wall could not be put up inside the process.
     Wall {
         /// Index into [`crate::plan::Control::ALL`].
@@ -236,6 +244,29 @@ pub enum Last {
         /// errno of the failing step, 0 = none.
         errno: i32,
     },
+}
+
+/// What is wrong with a line of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum LineFault {
+    /// Longer than a line may be.
+    TooLong,
+    /// No JSON object of a known form.
+    Form,
+    /// An answer to a call that is not open, or anything while none is.
+    OutOfTurn,
+}
+
+impl LineFault {
+    /// The text in an ending's `detail`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLong => "a line of the program is longer than 1 MiB",
+            Self::Form => "a line of the program is neither an answer nor a host call",
+            Self::OutOfTurn => "a line of the program answers no open call",
+        }
+    }
 }
 
 /// Classes of a trap.

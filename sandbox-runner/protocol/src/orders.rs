@@ -24,7 +24,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Control, Engine, Level, Limits, MAX_GRANTS, MAX_HIDDEN};
+use crate::plan::{Asset, Control, Engine, Level, Limits, MAX_GRANTS, MAX_HIDDEN};
 
 /// Descriptor of the doorbell socket in the launcher. Standard input, since a
 /// descriptor can be put there without running code between fork and exec.
@@ -114,6 +114,9 @@ pub enum Task {
         limits: Limits,
         /// What the descriptors are.
         fds: Vec<FdKind>,
+        /// For machine code: what lies where in [`FdKind::Assets`], each a file
+        /// below `/assets` of the child's own tree; for others none.
+        assets: Vec<Asset>,
     },
     /// Read a child back from outside.
     Look {
@@ -139,7 +142,7 @@ pub enum Task {
 pub enum FdKind {
     /// The runner's end of the link, a `SOCK_SEQPACKET` socket.
     Link,
-    /// The artifact to run, a sealed memfd; becomes `/code`.
+    /// The code to run, a sealed memfd; becomes `/code` or `FD_CODE`.
     Code,
     /// All assets, one sealed memfd.
     Assets,

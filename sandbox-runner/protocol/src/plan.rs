@@ -16,7 +16,8 @@ pub const ENGINE_ID: &str = "wasmer-7.4.2/cranelift-0.135.0/elf/x86-64-v2/gm-2";
 pub const FD_LINK: i32 = 3;
 /// In the compile process: the module to compile, sealed.
 pub const FD_MODULE: i32 = 4;
-/// In a runner of scripts: the entrypoint's text, sealed.
+/// In a runner of scripts: the entrypoint's text, sealed. In `gm-init`: the
+/// executable, in a file that has no name any more.
 pub const FD_CODE: i32 = 4;
 /// In the compile process: the memfd of the broker that takes the artifact.
 pub const FD_OUTPUT: i32 = 5;
@@ -32,6 +33,25 @@ pub const CODE_PATH: &str = "/code";
 pub const WARM_PATH: &str = "/warm";
 /// Where `$DATA` lies in the plugin's mount tree.
 pub const DATA_PATH: &str = "/data";
+/// Where machine code has the files of its package.
+pub const ASSETS_PATH: &str = "/assets";
+/// Where `gm-run-native` has its loader and libraries.
+pub const LIBRARY_PATH: &str = "/lib64";
+/// The files of [`LIBRARY_PATH`]: the ELF interpreter first, then the C library's
+/// family. (`libpthread` and `libdl` are empty in newer ones, but still named.)
+pub const LIBRARIES: [&str; 6] = [
+    "ld-linux-x86-64.so.2",
+    "libc.so.6",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+];
+/// The one descriptor that a program can be executed from. Its process lowers its
+/// limit of descriptors to this number before, so that there is no second one.
+pub const FD_EXEC: i32 = 63;
+/// The most processes of machine code.
+pub const NATIVE_PIDS: u32 = 16;
 /// Granted files and directories lie below it, numbered from 0.
 pub const GRANT_PATH: &str = "/grant";
 /// The most granted files and directories of a plugin.
@@ -45,6 +65,9 @@ pub const DATA_INODES: u32 = 4096;
 pub const LANDLOCK_NEWEST: u32 = 10;
 /// Part of a script's memory limit that the engine needs for itself, in bytes.
 pub const SCRIPT_RESERVE: u64 = 2 << 20;
+/// Part of the memory limit that a runner of machine code needs for itself, in
+/// bytes, besides the copies of the code and of the package's files.
+pub const NATIVE_RESERVE: u64 = 1 << 20;
 /// Part of a WASM plugin's memory limit that the engine needs for itself, in
 /// bytes, besides 1.25 times the artifact (its copy is charged to the plugin).
 pub const WASM_RESERVE: u64 = 8 << 20;
@@ -96,6 +119,10 @@ plain! {
         Js = "js",
         /// `gm-http`: makes one plugin's requests.
         Http = "http",
+        /// `gm-run-native`: runs a shared object.
+        Native = "native",
+        /// `gm-init`: runs a static executable and speaks for it.
+        Program = "program",
     }
 }
 
@@ -103,7 +130,10 @@ impl Engine {
     /// Whether it runs a plugin's code.
     #[must_use]
     pub const fn runs_plugin(self) -> bool {
-        matches!(self, Self::Wasm | Self::Lua | Self::Js)
+        matches!(
+            self,
+            Self::Wasm | Self::Lua | Self::Js | Self::Native | Self::Program
+        )
     }
 
     /// Whether it serves until it is told to stop, and is looked at a second time
@@ -124,15 +154,45 @@ impl Engine {
     /// it comes as descriptor [`FD_CODE`] and is closed before it runs.
     #[must_use]
     pub const fn has_code_file(self) -> bool {
+        matches!(self, Self::Wasm | Self::Native)
+    }
+
+    /// Whether what it loads is made by our own compiler; else it is a file of
+    /// the package as it is.
+    #[must_use]
+    pub const fn loads_artifact(self) -> bool {
         matches!(self, Self::Wasm)
+    }
+
+    /// Whether it runs machine code of a stranger's, which has its package's
+    /// files in its mount tree.
+    #[must_use]
+    pub const fn is_machine_code(self) -> bool {
+        matches!(self, Self::Native | Self::Program)
+    }
+
+    /// Whether it is linked dynamically: its mount tree has [`LIBRARIES`].
+    #[must_use]
+    pub const fn has_libraries(self) -> bool {
+        matches!(self, Self::Native)
+    }
+
+    /// The most processes and threads that it may have.
+    #[must_use]
+    pub const fn most_pids(self) -> u32 {
+        match self {
+            Self::Wasm | Self::Lua | Self::Js | Self::Http => 1,
+            Self::CompileWasm => 8,
+            Self::Native | Self::Program => NATIVE_PIDS,
+        }
     }
 
     /// The descriptors that it may hold besides 0 to 2 until its code is loaded.
     #[must_use]
     pub const fn descriptors(self) -> &'static [i32] {
         match self {
-            Self::Wasm => &[FD_LINK, FD_ASSETS],
-            Self::Lua | Self::Js => &[FD_LINK, FD_CODE, FD_ASSETS],
+            Self::Wasm | Self::Native => &[FD_LINK, FD_ASSETS],
+            Self::Lua | Self::Js | Self::Program => &[FD_LINK, FD_CODE, FD_ASSETS],
             Self::CompileWasm => &[FD_LINK, FD_MODULE, FD_OUTPUT],
             Self::Http => &[FD_LINK],
         }
@@ -366,6 +426,10 @@ pub enum Place {
     Data,
     /// A granted file or directory, below [`GRANT_PATH`].
     Grant(u8),
+    /// The files of the package, where machine code has them: [`ASSETS_PATH`].
+    Assets,
+    /// The executable, which has no path: descriptor [`FD_CODE`].
+    Executable,
 }
 
 impl std::fmt::Display for Place {
@@ -374,6 +438,8 @@ impl std::fmt::Display for Place {
             Self::Code => f.write_str(CODE_PATH),
             Self::Data => f.write_str(DATA_PATH),
             Self::Grant(number) => write!(f, "{GRANT_PATH}/{number}"),
+            Self::Assets => f.write_str(ASSETS_PATH),
+            Self::Executable => write!(f, "descriptor {FD_CODE}"),
         }
     }
 }

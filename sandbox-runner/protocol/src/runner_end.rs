@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::link::{LAST_SEQ, LinkError, MAX_FRAME, encode_frame, next_seq, open_frame};
 use crate::message::{FromRunner, Last, ToRunner};
@@ -98,6 +99,13 @@ impl RunnerEnd {
             open = !last;
         }
         Ok(document)
+    }
+}
+
+impl AsFd for RunnerEnd {
+    /// To wait for the next message.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -105,9 +105,21 @@ impl Host {
         }
     }
 
+    /// To wait for the host.
+    #[cfg(feature = "program")]
+    pub(crate) fn link_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.link.as_ref().map(std::os::fd::AsFd::as_fd)
+    }
+
     /// The most bytes of an argument, result or reply.
     pub(crate) const fn cap(&self) -> usize {
         self.cap
+    }
+
+    /// Puts a document where the plugin finds the result of a call.
+    #[cfg(feature = "native")]
+    pub(crate) fn offer(&mut self, document: &[u8]) {
+        self.result = document.to_vec();
     }
 
     /// What the last call that has a result gave.

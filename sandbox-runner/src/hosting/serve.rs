@@ -25,6 +25,13 @@ pub(crate) trait Plugin {
     fn host(&mut self) -> impl DerefMut<Target = Host>;
     /// Runs one hook: its status, and the reply (status 0) or the error's text.
     fn call(&mut self, hook: Hook, document: &[u8]) -> (i32, Option<Vec<u8>>);
+    /// Waits until the host says something, for a plugin that must be looked after
+    /// meanwhile.
+    fn idle(&mut self) {}
+    /// Nothing more will be called: the process's exit status.
+    fn stop(&mut self) -> i32 {
+        0
+    }
 }
 
 /// Says that the code is loaded and answers calls until the host says stop or
@@ -38,6 +45,7 @@ pub(crate) fn serve(mut plugin: impl Plugin) -> ! {
     let sent = plugin.host().link().send(&ready);
     sent.unwrap_or_else(|error| hung_up(&error));
     loop {
+        plugin.idle();
         let message = plugin.host().link().recv();
         match message.unwrap_or_else(|error| hung_up(&error)) {
             ToRunner::Call {
@@ -46,7 +54,7 @@ pub(crate) fn serve(mut plugin: impl Plugin) -> ! {
                 more,
                 bytes,
             } => answer(&mut plugin, call, hook, more, bytes),
-            ToRunner::Stop => sys::exit_now(0),
+            ToRunner::Stop => sys::exit_now(plugin.stop()),
             ToRunner::Setup(_)
             | ToRunner::Go
             | ToRunner::HostDone { .. }

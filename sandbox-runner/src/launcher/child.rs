@@ -10,7 +10,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use gm_protocol::plan::{Control, HOSTNAME, INNER_ID};
+use gm_protocol::plan::{Control, FD_CODE, HOSTNAME, INNER_ID};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -21,6 +21,7 @@ use rustix::thread::{
 };
 
 use super::grants::Grants;
+use super::libraries::Libraries;
 use super::limits::Bounds;
 use super::mounts::{self, Content};
 use super::sys::{self, Network};
@@ -77,6 +78,7 @@ steps! {
     Exec = 21, Descriptors, "execveat";
     Grant = 22, Mounts, "attach a granted path";
     Data = 23, Mounts, "mount $DATA";
+    Libraries = 24, Mounts, "attach a library";
 }
 
 /// All that a child needs, made before the clone so that it allocates little.
@@ -97,6 +99,8 @@ pub(crate) struct Child<'a> {
     pub(crate) contents: Vec<Content<'a>>,
     /// What of the host it may read, and what it may write.
     pub(crate) grants: Grants,
+    /// What its engine is linked with.
+    pub(crate) libraries: Libraries,
     /// Resource limits.
     pub(crate) bounds: Bounds,
     /// The machine's largest capability.
@@ -151,11 +155,12 @@ fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> 
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(at(Step::Null))?;
     // Needs the capabilities, so before they go.
-    mounts::build(
+    let executable = mounts::build(
         child.scratch,
         &child.root_options,
         &child.contents,
         &child.grants,
+        &child.libraries,
     )?;
     drop_capabilities(child.last_cap)?;
     // After the code was written: RLIMIT_FSIZE would have stopped it.
@@ -174,7 +179,7 @@ fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> 
     };
     // Last: until here any open descriptor may be needed, and from here on
     // only the engine's and the start channel are left to be closed by exec.
-    let engine = put_in_order(exec, &null).map_err(at(Step::Descriptors))?;
+    let engine = put_in_order(exec, executable.as_ref(), &null).map_err(at(Step::Descriptors))?;
     match execute(&engine, &exec.argv).map_err(at(Step::Exec))? {}
 }
 
@@ -227,15 +232,20 @@ fn hung_up(start: &OwnedFd) -> bool {
 
 /// 0–2 = /dev/null, then the engine's own; everything else goes at exec.
 /// Returns the engine, out of the way.
-fn put_in_order(exec: &Exec<'_>, null: &OwnedFd) -> Result<OwnedFd, Errno> {
+fn put_in_order(
+    exec: &Exec<'_>,
+    executable: Option<&OwnedFd>,
+    null: &OwnedFd,
+) -> Result<OwnedFd, Errno> {
     let aside = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, ASIDE);
     let engine = aside(exec.engine)?;
     let null = aside(null.as_fd())?;
-    let fds: Vec<(RawFd, OwnedFd)> = exec
-        .fds
-        .iter()
-        .map(|(number, fd)| Ok((*number, aside(*fd)?)))
+    let made = executable.map(|file| (FD_CODE, file.as_fd()));
+    let all = exec.fds.iter().copied().chain(made);
+    let mut fds: Vec<(RawFd, OwnedFd)> = all
+        .map(|(number, fd)| Ok((number, aside(fd)?)))
         .collect::<Result<_, Errno>>()?;
+    fds.sort_by_key(|(number, _)| *number);
     let mut next = 0;
     for (number, fd) in &fds {
         for free in next..*number {
@@ -276,7 +286,7 @@ mod tests {
     fn a_reported_step_comes_back_by_its_number() {
         assert_eq!(Step::of(Step::Pivot as u8), Some(Step::Pivot));
         assert_eq!(Step::of(0), None);
-        assert_eq!(Step::of(24), None);
+        assert_eq!(Step::of(25), None);
         assert_eq!(Step::Pivot.wall(), Control::Mounts);
     }
 }

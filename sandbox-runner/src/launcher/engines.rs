@@ -10,12 +10,21 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use gm_protocol::orders::{Fault, FaultKind};
-use gm_protocol::plan::Engine;
-use rustix::fs::{Mode, OFlags};
+use gm_protocol::plan::{Engine, LIBRARIES};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 /// Our own few-KB artifact for the engine's warm-up, made by the set-up.
 const WARM: &str = "warm.artifact";
+/// Where the C library of a machine lies: Debian's places, then those of others.
+const LIBRARY_PLACES: [&str; 6] = [
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+];
 /// More than any engine, less than would fill memory.
 const MOST_BYTES: u64 = 512 << 20;
 
@@ -27,6 +36,8 @@ pub(crate) const fn file_name(engine: Engine) -> &'static CStr {
         Engine::Lua => c"gm-run-lua",
         Engine::Js => c"gm-run-js",
         Engine::Http => c"gm-http",
+        Engine::Native => c"gm-run-native",
+        Engine::Program => c"gm-init",
     }
 }
 
@@ -34,6 +45,8 @@ pub(crate) const fn file_name(engine: Engine) -> &'static CStr {
 #[derive(Debug)]
 pub(crate) struct Vetted {
     file: File,
+    /// Device and inode.
+    pub(crate) id: (u64, u64),
     /// Length in bytes.
     pub(crate) bytes: u64,
     /// SHA-256 in hex.
@@ -51,6 +64,7 @@ impl Vetted {
 pub(crate) struct Engines {
     found: Vec<(Engine, Result<Vetted, String>)>,
     warm: Result<Vetted, String>,
+    libraries: Result<Vec<Vetted>, String>,
 }
 
 impl Engines {
@@ -64,11 +78,12 @@ impl Engines {
         let dir = rustix::fs::open(dir, flags, Mode::empty())?;
         let found = Engine::ALL.iter().map(|engine| {
             let name = file_name(*engine).to_str().unwrap_or_default();
-            (*engine, vet(&dir, name, 0o555))
+            (*engine, vet(&dir, name, 0o555, OFlags::NOFOLLOW))
         });
         Ok(Self {
             found: found.collect(),
-            warm: vet(&dir, WARM, 0o444),
+            warm: vet(&dir, WARM, 0o444, OFlags::NOFOLLOW),
+            libraries: libraries(),
         })
     }
 
@@ -87,7 +102,25 @@ impl Engines {
         match (engine, &self.warm) {
             (Engine::Wasm, Ok(vetted)) => Ok(Some(vetted)),
             (Engine::Wasm, Err(why)) => Err(missing(WARM, why)),
-            (Engine::CompileWasm | Engine::Lua | Engine::Js | Engine::Http, _) => Ok(None),
+            (
+                Engine::CompileWasm
+                | Engine::Lua
+                | Engine::Js
+                | Engine::Http
+                | Engine::Native
+                | Engine::Program,
+                _,
+            ) => Ok(None),
+        }
+    }
+
+    /// The libraries, in the order of their names in the plan, for the engine that
+    /// is linked with them; none for others.
+    pub(crate) fn libraries(&self, engine: Engine) -> Result<&[Vetted], Fault> {
+        match (engine.has_libraries(), &self.libraries) {
+            (false, _) => Ok(&[]),
+            (true, Ok(found)) => Ok(found),
+            (true, Err(why)) => Err(missing(engine.as_str(), why)),
         }
     }
 
@@ -97,8 +130,10 @@ impl Engines {
         let mut there = Vec::new();
         let mut missing = Vec::new();
         for (engine, found) in &self.found {
-            match (found, self.warm(*engine)) {
-                (Ok(vetted), Ok(_)) => there.push((*engine, vetted.digest.clone())),
+            let beside = self.warm(*engine).map(drop);
+            let beside = beside.and_then(|()| self.libraries(*engine).map(drop));
+            match (found, beside) {
+                (Ok(vetted), Ok(())) => there.push((*engine, vetted.digest.clone())),
                 (Ok(_), Err(fault)) => missing.push((*engine, fault.detail)),
                 (Err(why), _) => missing.push((*engine, why.clone())),
             }
@@ -119,13 +154,38 @@ fn missing(step: &str, detail: &str) -> Fault {
     }
 }
 
+/// The C library's family of this machine, as a dynamic binary is linked with it.
+/// A name may be a link there; what it leads to is held to the same rules as an
+/// engine, and only its descriptor counts from here on.
+fn libraries() -> Result<Vec<Vetted>, String> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |place: &&str| rustix::fs::open(*place, flags, Mode::empty()).ok();
+    let places: Vec<OwnedFd> = LIBRARY_PLACES.iter().filter_map(open).collect();
+    let find = |name: &&str| {
+        let mut why = format!("{name}: not in {}", LIBRARY_PLACES.join(", "));
+        for place in &places {
+            match vet(place, name, 0o444, OFlags::empty()) {
+                Ok(found) => return Ok(found),
+                Err(refusal) if is_there(place, name) => why = refusal,
+                Err(_) => {}
+            }
+        }
+        Err(why)
+    };
+    LIBRARIES.iter().map(find).collect()
+}
+
+fn is_there(dir: &OwnedFd, name: &str) -> bool {
+    rustix::fs::statat(dir, name, AtFlags::empty()).is_ok()
+}
+
 /// Opens `name` in `dir` if nobody but root or the caller could have put it
 /// there, and a plugin's uid may read (and execute) it: `mode` are the bits
 /// that it must have.
-fn vet(dir: &OwnedFd, name: &str, mode: u32) -> Result<Vetted, String> {
+fn vet(dir: &OwnedFd, name: &str, mode: u32, links: OFlags) -> Result<Vetted, String> {
     let told = |e: std::io::Error| format!("{name}: {e}");
     // NONBLOCK: a FIFO of that name must not hold us up.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | links;
     let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(|e| told(e.into()))?;
     let mut file = File::from(fd);
     let found = file.metadata().map_err(told)?;
@@ -165,6 +225,7 @@ fn vet(dir: &OwnedFd, name: &str, mode: u32) -> Result<Vetted, String> {
         .collect();
     Ok(Vetted {
         file,
+        id: (found.dev(), found.ino()),
         bytes,
         digest,
     })
@@ -203,10 +264,17 @@ mod tests {
     fn a_safe_binary_is_hashed() {
         let (dir, fd) = Dir::new("safe");
         dir.file("x", 0o755);
-        let vetted = vet(&fd, "x", 0o555).unwrap();
+        let vetted = vet(&fd, "x", 0o555, OFlags::NOFOLLOW).unwrap();
         // SHA-256 of "abc", FIPS 180-2 appendix B.1.
         assert!(vetted.digest.starts_with("ba7816bf8f01cfea"));
         assert_eq!(vetted.bytes, 3);
+    }
+
+    #[test]
+    fn libraries_of_this_machine_are_found_in_their_order() {
+        let found = libraries().unwrap();
+        assert_eq!(found.len(), LIBRARIES.len());
+        assert!(found.iter().all(|library| library.bytes > 0));
     }
 
     #[test]
@@ -226,7 +294,7 @@ mod tests {
             ("dir", "not a regular file"),
             ("absent", "No such file"),
         ] {
-            let refusal = vet(&fd, name, 0o555).unwrap_err();
+            let refusal = vet(&fd, name, 0o555, OFlags::NOFOLLOW).unwrap_err();
             assert!(refusal.contains(why), "{name}: {refusal}");
         }
     }

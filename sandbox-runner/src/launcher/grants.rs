@@ -43,8 +43,9 @@ pub(crate) struct Grant {
     how: How,
 }
 
+/// How a mount of the host's gets into the child's tree.
 #[derive(Debug)]
-enum How {
+pub(crate) enum How {
     /// A mount that is attached nowhere.
     Move(OwnedFd),
     /// A path to bind, and what must lie there.
@@ -66,7 +67,7 @@ impl Grants {
         let grants = order.reads.iter().map(|granted| {
             let how = match own_uid {
                 true => How::Move(detached(granted, ids)?),
-                false => How::Bind(path_of(granted)?, granted.id),
+                false => How::Bind(path_of(granted.fd.as_fd())?, granted.id),
             };
             Ok(Grant {
                 directory: granted.directory,
@@ -107,7 +108,7 @@ impl Grants {
                 true => mkdirat(CWD, &target, public)?,
                 false => make_file(&target)?,
             }
-            grant.attach(&target)?;
+            grant.how.attach(&target, SHUT)?;
             if grant.directory {
                 self.cover(&target)?;
             }
@@ -177,20 +178,21 @@ impl Grants {
     }
 }
 
-impl Grant {
-    fn attach(&self, target: &str) -> Result<(), Errno> {
-        match &self.how {
-            How::Move(mount) => move_mount(
+impl How {
+    /// Attaches it at `target`; a path gets these flags and is read-only.
+    pub(crate) fn attach(&self, target: &str, flags: MountFlags) -> Result<(), Errno> {
+        match self {
+            Self::Move(mount) => move_mount(
                 mount,
                 c"",
                 CWD,
                 target,
                 MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
             ),
-            How::Bind(path, id) => {
-                let flags = OFlags::PATH | OFlags::CLOEXEC;
+            Self::Bind(path, id) => {
+                let by_path = OFlags::PATH | OFlags::CLOEXEC;
                 let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-                let again = rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)?;
+                let again = rustix::fs::openat2(CWD, path, by_path, Mode::empty(), resolve)?;
                 let stat = fstat(&again)?;
                 // Something else lies there by now.
                 if (stat.st_dev, stat.st_ino) != *id {
@@ -199,15 +201,15 @@ impl Grant {
                 // By the descriptor, since the path may lead elsewhere by now.
                 let same = format!("/proc/self/fd/{}", number(again.as_fd()));
                 mount_bind(same.as_str(), target)?;
-                shut(OsStr::new(target))
+                shut(OsStr::new(target), flags)
             }
         }
     }
 }
 
 /// A bind ignores flags: they need a call of their own.
-fn shut(target: &OsStr) -> Result<(), Errno> {
-    mount_remount(target, SHUT | MountFlags::BIND | MountFlags::RDONLY, c"")
+fn shut(target: &OsStr, flags: MountFlags) -> Result<(), Errno> {
+    mount_remount(target, flags | MountFlags::BIND | MountFlags::RDONLY, c"")
 }
 
 fn hide(target: &OsStr, directory: bool) -> Result<(), Errno> {
@@ -217,10 +219,10 @@ fn hide(target: &OsStr, directory: bool) -> Result<(), Errno> {
         EMPTY_FILE
     };
     mount_bind(cover, target)?;
-    shut(target)
+    shut(target, SHUT)
 }
 
-fn make_file(name: &str) -> Result<(), Errno> {
+pub(crate) fn make_file(name: &str) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     openat(CWD, name, flags, Mode::from_raw_mode(0o444)).map(drop)
 }
@@ -240,14 +242,20 @@ fn kind_of(directory: &OwnedFd, entry: &rustix::fs::DirEntry) -> Result<FileType
 /// as the plugin's.
 fn detached(granted: &Granted, ids: &Ids) -> Result<OwnedFd, Fault> {
     let failed = |step: &'static str| move |errno| wall(Control::Mounts, step, errno);
+    let tree = tree_of(granted.fd.as_fd()).map_err(failed("open_tree"))?;
+    let map = IdMap::make(granted.owner, ids).map_err(failed("id map of a grant"))?;
+    // EINVAL: the file system knows no such mounts, so it can't be granted.
+    sys::shut_mount(tree.as_fd(), true, Some(map.namespace.as_fd()))
+        .map_err(failed("mount_setattr"))?;
+    Ok(tree)
+}
+
+/// A mount of one file or directory alone, attached nowhere.
+pub(crate) fn tree_of(file: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
-    let tree = open_tree(&granted.fd, c"", flags).map_err(failed("open_tree"))?;
-    let map = IdMap::make(granted.owner, ids).map_err(failed("id map of a grant"))?;
-    // EINVAL: the file system knows no such mounts, so it can't be granted.
-    sys::shut_mount(tree.as_fd(), map.namespace.as_fd()).map_err(failed("mount_setattr"))?;
-    Ok(tree)
+    open_tree(file, c"", flags)
 }
 
 /// The user namespace that says who owns the files of a mount.
@@ -285,10 +293,10 @@ impl IdMap {
 }
 
 /// The path of a descriptor, for a child that may open it itself.
-fn path_of(granted: &Granted) -> Result<CString, Fault> {
-    let link = format!("/proc/self/fd/{}", number(granted.fd.as_fd()));
+pub(crate) fn path_of(file: BorrowedFd<'_>) -> Result<CString, Fault> {
+    let link = format!("/proc/self/fd/{}", number(file));
     rustix::fs::readlink(link, Vec::new())
-        .map_err(|errno| wall(Control::Mounts, "path of a grant", errno))
+        .map_err(|errno| wall(Control::Mounts, "path of a mount", errno))
 }
 
 fn number(fd: BorrowedFd<'_>) -> i32 {

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use gm_protocol::orders::{Fault, HostReport, Started};
-use gm_protocol::plan::{CODE_PATH, Control, Engine, WARM_PATH};
+use gm_protocol::plan::{ASSETS_PATH, CODE_PATH, Control, Engine, WARM_PATH};
 use rustix::fs::{FlockOperation, flock};
 
 use super::cgroup::{Group, GroupLimits, Instance, Tree, sweep};
@@ -18,6 +18,7 @@ use super::fault::{config, refused, wall};
 use super::grants::Grants;
 use super::ids::{Ids, Places, Range, Slots, lock_file};
 use super::level::{Given, Tried};
+use super::libraries::Libraries;
 use super::limits::Bounds;
 use super::look::{Expected, Host};
 use super::mounts::{self, Content};
@@ -60,6 +61,13 @@ pub(crate) struct Running {
     pub(crate) expected: Expected,
     /// We sent SIGKILL while it still lived.
     pub(crate) killed_by_us: bool,
+}
+
+/// What is mounted into a child's tree.
+#[derive(Debug, Default)]
+struct Mounted {
+    grants: Grants,
+    libraries: Libraries,
 }
 
 impl House {
@@ -121,7 +129,7 @@ impl House {
             cpu_seconds: None,
         };
         let result = self
-            .child(None, Vec::new(), Grants::default(), bounds)
+            .child(None, Vec::new(), Mounted::default(), bounds)
             .and_then(|child| start(&child, &ids, &group, broker));
         let left = group.remove();
         match result {
@@ -216,20 +224,24 @@ impl House {
     ) -> Result<(Process, Expected, String), Fault> {
         let binary = self.engines.binary(order.engine)?;
         let warm = self.engines.warm(order.engine)?;
+        let libraries = self.engines.libraries(order.engine)?;
+        let own_uid = !self.slots.shared();
         let contents = contents(order, warm);
         let expected = Expected::new(
-            &order.fds(),
+            order,
             bounds,
-            !self.slots.shared(),
+            own_uid,
             !contents.is_empty(),
-            (order.reads.len(), order.data_bytes() > 0),
             network_of(order.engine),
         )?;
         let exec = exec(order, binary)?;
-        let grants = Grants::prepare(order, ids, !self.slots.shared())?;
+        let mounted = Mounted {
+            grants: Grants::prepare(order, ids, own_uid)?,
+            libraries: Libraries::prepare(libraries, own_uid)?,
+        };
         let child = Child {
             network: network_of(order.engine),
-            ..self.child(Some(exec), contents, grants, bounds)?
+            ..self.child(Some(exec), contents, mounted, bounds)?
         };
         let process = start(&child, ids, group, broker)?;
         Ok((process, expected, binary.digest.clone()))
@@ -239,10 +251,12 @@ impl House {
         &'a self,
         exec: Option<Exec<'a>>,
         contents: Vec<Content<'a>>,
-        grants: Grants,
+        mounted: Mounted,
         bounds: Bounds,
     ) -> Result<Child<'a>, Fault> {
-        let root_options = text(mounts::options(&contents, grants.inodes()))?;
+        let Mounted { grants, libraries } = mounted;
+        let inodes = grants.inodes().saturating_add(libraries.inodes());
+        let root_options = text(mounts::options(&contents, inodes))?;
         Ok(Child {
             exec,
             drop_groups: !self.slots.shared(),
@@ -251,6 +265,7 @@ impl House {
             root_options,
             contents,
             grants,
+            libraries,
             bounds,
             last_cap: self.last_cap,
         })
@@ -322,17 +337,23 @@ const fn network_of(engine: Engine) -> Network {
 
 fn contents<'a>(order: &'a Accepted, warm: Option<&'a Vetted>) -> Vec<Content<'a>> {
     use std::os::fd::AsFd as _;
-    let code = order
-        .code
-        .as_ref()
-        .map(|(fd, bytes)| (CODE_PATH, fd.as_fd(), *bytes));
-    let warm = warm.map(|warm| (WARM_PATH, warm.fd(), warm.bytes));
-    let content = |(path, from, bytes): (&'static str, _, _)| Content {
-        name: path.trim_start_matches('/'),
+    let content = |path: &str, from, offset, bytes| Content {
+        name: path.trim_start_matches('/').to_owned(),
         from,
+        offset,
         bytes,
+        executable: false,
     };
-    code.into_iter().chain(warm).map(content).collect()
+    let code = order.code.as_ref().map(|(fd, bytes)| Content {
+        executable: !order.engine.has_code_file(),
+        ..content(CODE_PATH, fd.as_fd(), 0, *bytes)
+    });
+    let warm = warm.map(|warm| content(WARM_PATH, warm.fd(), 0, warm.bytes));
+    let assets = order.assets().map(|(fd, asset)| {
+        let path = format!("{ASSETS_PATH}/{}", asset.path);
+        content(&path, fd, asset.offset, asset.len)
+    });
+    code.into_iter().chain(warm).chain(assets).collect()
 }
 
 /// `argv[1]` is the memory limit, the size of the engine's arena: the one

@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use gm_protocol::orders::{Fault, Looked, Namespaces, SeenFd, SeenMount};
-use gm_protocol::plan::{Control, DATA_PATH, FD_LINK, GRANT_PATH, INNER_ID};
+use gm_protocol::plan::{
+    Control, DATA_PATH, Engine, FD_CODE, FD_LINK, GRANT_PATH, INNER_ID, LIBRARIES, LIBRARY_PATH,
+};
 use rustix::fs::{CWD, FileType, Stat, fstat, readlinkat, stat};
 use rustix::io::Errno;
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
@@ -19,6 +21,7 @@ use super::cgroup::Group;
 use super::fault::{breach, errno, wall};
 use super::ids::Ids;
 use super::limits::{Bounds, parse};
+use super::orders::Accepted;
 use super::start::Process;
 use super::sys::Network;
 
@@ -40,28 +43,33 @@ pub(crate) struct Expected {
     mounted: (usize, bool),
     /// Whose network it has.
     network: Network,
+    engine: Engine,
+    /// Length of the executable, for an engine that has it as a descriptor.
+    executable_bytes: Option<u64>,
 }
 
 impl Expected {
     /// Notes what the descriptors are, before the child has them.
     pub(crate) fn new(
-        fds: &[(i32, BorrowedFd<'_>)],
+        order: &Accepted,
         bounds: Bounds,
         no_groups: bool,
         executable: bool,
-        mounted: (usize, bool),
         network: Network,
     ) -> Result<Self, Fault> {
-        let noted = fds.iter().map(|(number, fd)| {
+        let noted = order.fds().into_iter().map(|(number, fd)| {
             let seen = fstat(fd).map_err(|e| wall(Control::Descriptors, "fstat", e))?;
             Ok((number.unsigned_abs(), (seen.st_dev, seen.st_ino)))
         });
+        let code = order.code.as_ref().map(|(_, bytes)| *bytes);
         Ok(Self {
             fds: noted.collect::<Result<_, Fault>>()?,
             bounds,
             no_groups,
             executable,
-            mounted,
+            mounted: (order.reads.len(), order.data_bytes() > 0),
+            engine: order.engine,
+            executable_bytes: code.filter(|_| order.engine == Engine::Program),
             network,
         })
     }
@@ -105,7 +113,14 @@ pub(crate) fn look(
     let limits = text(&proc, "limits")?;
     let cgroup = text(&proc, "cgroup")?;
     let now = group.limits_now();
-    let (fds, stray) = descriptors(open(process, &proc, &status)?, expected);
+    let root = stat(proc.join("root")).map_err(|e| unreadable(Control::Mounts, "root", e))?;
+    let own = fstat(&process.pidfd).map_err(|e| unreadable(Control::Descriptors, "pidfd", e))?;
+    let devices = Devices {
+        root: root.st_dev,
+        pidfds: own.st_dev,
+    };
+    let opened = open(process, &proc, &status)?;
+    let (fds, stray) = descriptors(opened, expected, devices);
     let looked = Looked {
         uids: numbers(&status, "Uid:")?,
         gids: numbers(&status, "Gid:")?,
@@ -146,8 +161,8 @@ fn sorted(mut mounts: Vec<SeenMount>) -> Vec<SeenMount> {
     mounts
 }
 
-/// The root, then the grants in order with what covers parts of them, then
-/// `$DATA`: nothing else, and nothing but `$DATA` can be written.
+/// The root, then the grants in order with what covers parts of them, `$DATA` and
+/// the engine's own libraries: nothing else, and nothing but `$DATA` can be written.
 fn mounted(seen: &Looked, expected: &Expected) -> bool {
     let [root, rest @ ..] = seen.mounts.as_slice() else {
         return false;
@@ -157,6 +172,18 @@ fn mounted(seen: &Looked, expected: &Expected) -> bool {
         flags.iter().all(|flag| set.contains(flag))
     };
     let shut = ["nosuid", "nodev", "noexec"];
+    let libraries = match expected.engine.has_libraries() {
+        true => LIBRARIES.len(),
+        false => 0,
+    };
+    let library_at = |mount: &SeenMount| {
+        let below = mount.target.strip_prefix(LIBRARY_PATH);
+        let name = below.and_then(|below| below.strip_prefix('/'));
+        name.is_some_and(|name| LIBRARIES.contains(&name))
+            && ["ro", "nosuid", "nodev"]
+                .iter()
+                .all(|flag| has(mount, &[flag]))
+    };
     let (expected, data) = expected.mounted;
     let data_at = |mount: &SeenMount| {
         data && mount.target == DATA_PATH && mount.fs == "tmpfs" && has(mount, &shut)
@@ -172,13 +199,20 @@ fn mounted(seen: &Looked, expected: &Expected) -> bool {
     let grants = rest.iter().filter(|mount| read_at(mount)).count();
     let whole = rest
         .iter()
-        .filter(|mount| mount.target.matches('/').count() == 2)
+        .filter(|mount| read_at(mount) && mount.target.matches('/').count() == 2)
         .count();
+    let mut seen: Vec<&str> = rest
+        .iter()
+        .filter(|m| library_at(m))
+        .map(|m| &*m.target)
+        .collect();
+    seen.dedup();
     root.target == "/"
         && root.fs == "tmpfs"
         && rest.iter().filter(|mount| data_at(mount)).count() == usize::from(data)
         && whole == expected
-        && grants + usize::from(data) == rest.len()
+        && seen.len() == libraries
+        && grants + libraries + usize::from(data) == rest.len()
 }
 
 /// The launcher's own constants, one by one.
@@ -367,7 +401,11 @@ fn link(path: &Path) -> Option<String> {
 }
 
 /// What is open as people read it, and the first that the child can't have from us.
-fn descriptors(open: Vec<Open>, expected: &Expected) -> (Vec<SeenFd>, Option<String>) {
+fn descriptors(
+    open: Vec<Open>,
+    expected: &Expected,
+    devices: Devices,
+) -> (Vec<SeenFd>, Option<String>) {
     let mut fds = Vec::new();
     let mut stray = None;
     for Open { fd, is, link } in open {
@@ -377,7 +415,7 @@ fn descriptors(open: Vec<Open>, expected: &Expected) -> (Vec<SeenFd>, Option<Str
         } else {
             link
         };
-        if !allowed(fd, &is, expected) {
+        if !allowed(fd, &is, expected, devices) {
             stray.get_or_insert(format!("{fd} -> {target}"));
         }
         fds.push(SeenFd { fd, target });
@@ -388,11 +426,34 @@ fn descriptors(open: Vec<Open>, expected: &Expected) -> (Vec<SeenFd>, Option<Str
     (fds, stray)
 }
 
-/// 0–2 are /dev/null; any other is the very object that came with the order.
-fn allowed(fd: u32, seen: &Stat, expected: &Expected) -> bool {
+/// File systems by which a descriptor is known that did not come with an order.
+#[derive(Clone, Copy)]
+struct Devices {
+    /// The child's own root.
+    root: u64,
+    /// Where pidfds lie.
+    pidfds: u64,
+}
+
+/// 0–2 are /dev/null; any other is the very object that came with the order. What
+/// runs a program also holds the executable, which is the one file of its own root
+/// that has no name; then the pipes to the program and its pidfd.
+fn allowed(fd: u32, seen: &Stat, expected: &Expected, devices: Devices) -> bool {
+    let came = expected.fds.get(&fd) == Some(&(seen.st_dev, seen.st_ino));
+    let kind = FileType::from_raw_mode(seen.st_mode);
+    let size = u64::try_from(seen.st_size).ok();
     match fd {
         0..=2 => is_null(seen),
-        other => expected.fds.get(&other) == Some(&(seen.st_dev, seen.st_ino)),
+        _ if came => true,
+        _ if expected.engine != Engine::Program => false,
+        _ if kind == FileType::Fifo || seen.st_dev == devices.pidfds => true,
+        _ => {
+            kind == FileType::RegularFile
+                && fd == FD_CODE.unsigned_abs()
+                && (seen.st_dev, seen.st_nlink) == (devices.root, 0)
+                && size.is_some()
+                && size == expected.executable_bytes
+        }
     }
 }
 

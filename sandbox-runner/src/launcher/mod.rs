@@ -14,6 +14,7 @@ mod grants;
 mod house;
 mod ids;
 mod level;
+mod libraries;
 mod limits;
 mod look;
 mod mounts;

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use gm_protocol::orders::{Fault, FdKind};
 use gm_protocol::plan::{
-    Engine, FD_ASSETS, FD_CODE, FD_LINK, FD_MODULE, FD_OUTPUT, Limits, MAX_GRANTS, MAX_HIDDEN,
+    Asset, Engine, FD_ASSETS, FD_CODE, FD_LINK, FD_MODULE, FD_OUTPUT, Limits, MAX_GRANTS,
+    MAX_HIDDEN,
 };
 use rustix::fs::{FileType, OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat};
 use rustix::net::SocketType;
@@ -25,8 +26,9 @@ const CPU_SECONDS: u64 = 600;
 const OUTPUT_BYTES: u64 = 1 << 30;
 /// The largest sealed memfd that comes with an order.
 const CONTENT_BYTES: u64 = 1 << 30;
-/// The compiler's threads, and a few for its run-time.
-const COMPILE_PIDS: u32 = 8;
+/// The most files of a package, and the most bytes of the path of one.
+const MOST_ASSETS: usize = 254;
+const MOST_PATH: usize = 255;
 
 /// All seals: nobody can change what was verified.
 const SEALED: SealFlags = SealFlags::WRITE
@@ -41,8 +43,11 @@ pub(crate) struct Accepted {
     pub(crate) limits: Limits,
     /// The link's end.
     link: OwnedFd,
-    /// `/code`, with its length, for an engine that has it there.
+    /// The code, with its length, for an engine that has it in its tree or gets it
+    /// from there.
     pub(crate) code: Option<(OwnedFd, u64)>,
+    /// Files of the package, for an engine that has them in its tree.
+    assets: Vec<Asset>,
     /// Granted files and directories, in the order of their numbers.
     pub(crate) reads: Vec<Granted>,
     /// Directories that no grant may show.
@@ -69,6 +74,7 @@ impl Accepted {
         limits: Limits,
         kinds: &[FdKind],
         fds: Vec<OwnedFd>,
+        assets: Vec<Asset>,
     ) -> Result<Self, Fault> {
         check_limits(engine, &limits)?;
         if kinds.len() != fds.len() {
@@ -82,12 +88,19 @@ impl Accepted {
         let mut code = None;
         let mut others = Vec::new();
         let (mut reads, mut hidden) = (Vec::new(), Vec::new());
+        let mut asset_bytes = 0;
         for (kind, fd) in kinds.iter().zip(fds) {
             match kind {
                 FdKind::Link => link = Some(check_link(fd)?),
-                FdKind::Code if engine.has_code_file() => code = Some(sealed(fd)?),
+                FdKind::Code if engine.has_code_file() || engine == Engine::Program => {
+                    code = Some(sealed(fd)?);
+                }
                 FdKind::Code => others.push((FD_CODE, sealed(fd)?.0)),
-                FdKind::Assets => others.push((FD_ASSETS, sealed(fd)?.0)),
+                FdKind::Assets => {
+                    let (fd, bytes) = sealed(fd)?;
+                    asset_bytes = bytes;
+                    others.push((FD_ASSETS, fd));
+                }
                 FdKind::Module => others.push((FD_MODULE, sealed(fd)?.0)),
                 FdKind::Output => others.push((FD_OUTPUT, writable(fd)?)),
                 FdKind::Read => reads.push(granted(fd)?),
@@ -95,12 +108,14 @@ impl Accepted {
             }
         }
         others.sort_by_key(|(number, _)| *number);
+        check_assets(engine, &assets, asset_bytes)?;
         let link = link.ok_or_else(|| refused("descriptors", "no link"))?;
         Ok(Self {
             engine,
             limits,
             link,
             code,
+            assets,
             reads,
             hidden,
             others,
@@ -113,6 +128,12 @@ impl Accepted {
         std::iter::once((FD_LINK, self.link.as_fd()))
             .chain(others)
             .collect()
+    }
+
+    /// Files of the package that lie in the tree, and what they are copied from.
+    pub(crate) fn assets(&self) -> impl Iterator<Item = (BorrowedFd<'_>, &Asset)> {
+        let from = self.others.iter().filter(|(fd, _)| *fd == FD_ASSETS);
+        from.flat_map(|(_, fd)| self.assets.iter().map(|asset| (fd.as_fd(), asset)))
     }
 
     /// Size of the plugin's `$DATA`; 0 = it has none. What a compile process
@@ -147,12 +168,15 @@ impl Accepted {
 }
 
 fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
-    let (pids, file, one_shot) = match engine {
+    let (file, one_shot) = match engine {
         // What it may write is its $DATA, half of its memory at most.
-        Engine::Wasm | Engine::Lua | Engine::Js => (1..=1, 0..=limits.memory_bytes / 2, false),
-        Engine::CompileWasm => (1..=COMPILE_PIDS, 1..=OUTPUT_BYTES, true),
-        Engine::Http => (1..=1, 0..=0, false),
+        Engine::Wasm | Engine::Lua | Engine::Js | Engine::Native | Engine::Program => {
+            (0..=limits.memory_bytes / 2, false)
+        }
+        Engine::CompileWasm => (1..=OUTPUT_BYTES, true),
+        Engine::Http => (0..=0, false),
     };
+    let pids = 1..=engine.most_pids();
     let rules = [
         ("memory_bytes", MEMORY.contains(&limits.memory_bytes)),
         ("pids", pids.contains(&limits.pids)),
@@ -176,7 +200,7 @@ fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
 /// without.
 fn check_kinds(engine: Engine, kinds: &[FdKind]) -> Result<(), Fault> {
     let (needed, optional): (&[FdKind], &[FdKind]) = match engine {
-        Engine::Wasm | Engine::Lua | Engine::Js => (
+        Engine::Wasm | Engine::Lua | Engine::Js | Engine::Native | Engine::Program => (
             &[FdKind::Link, FdKind::Code],
             &[FdKind::Assets, FdKind::Read, FdKind::Hide],
         ),
@@ -202,6 +226,30 @@ fn check_kinds(engine: Engine, kinds: &[FdKind]) -> Result<(), Fault> {
         "descriptors",
         format!("{engine} doesn't take {kinds:?}"),
     ))
+}
+
+/// Files that an order names: of an engine that takes them, at plain paths, each
+/// within what came with it. They are made in the child's own empty tree.
+fn check_assets(engine: Engine, assets: &[Asset], bytes: u64) -> Result<(), Fault> {
+    let takes = engine.is_machine_code() || assets.is_empty();
+    let fits = |asset: &Asset| {
+        let end = asset.offset.checked_add(asset.len);
+        is_plain(&asset.path) && end.is_some_and(|end| end <= bytes)
+    };
+    if takes && assets.len() <= MOST_ASSETS && assets.iter().all(fits) {
+        return Ok(());
+    }
+    Err(refused(
+        "assets",
+        "files that the engine doesn't take, too many, or one that isn't there",
+    ))
+}
+
+/// A path of a package, below the directory that it is made in.
+fn is_plain(path: &str) -> bool {
+    path.len() <= MOST_PATH
+        && !path.contains('\0')
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// The link: a connected pair made by the broker, not a way to the outside.
@@ -313,7 +361,7 @@ mod tests {
     }
 
     fn why(engine: Engine, limits: Limits, kinds: &[FdKind], fds: Vec<OwnedFd>) -> String {
-        Accepted::judge(engine, limits, kinds, fds)
+        Accepted::judge(engine, limits, kinds, fds, Vec::new())
             .unwrap_err()
             .to_string()
     }
@@ -322,7 +370,8 @@ mod tests {
     fn a_modest_order_is_accepted() {
         let (_broker, link) = pair();
         let kinds = [FdKind::Link, FdKind::Code];
-        let order = Accepted::judge(Engine::Wasm, WASM, &kinds, vec![link, code()]).unwrap();
+        let order =
+            Accepted::judge(Engine::Wasm, WASM, &kinds, vec![link, code()], vec![]).unwrap();
         assert_eq!(order.fds().len(), 1);
         assert_eq!(order.bounds(true).processes, Some(1));
     }
@@ -332,7 +381,7 @@ mod tests {
         let (_broker, link) = pair();
         let kinds = [FdKind::Link, FdKind::Output, FdKind::Module];
         let fds = vec![link, memfd(SealFlags::empty()), code()];
-        let order = Accepted::judge(Engine::CompileWasm, COMPILE, &kinds, fds).unwrap();
+        let order = Accepted::judge(Engine::CompileWasm, COMPILE, &kinds, fds, vec![]).unwrap();
         let numbers: Vec<i32> = order.fds().iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [3, 4, 5]);
     }
@@ -340,7 +389,7 @@ mod tests {
     #[test]
     fn a_process_in_the_hosts_network_takes_nothing_but_its_link() {
         let (_broker, good) = pair();
-        assert!(Accepted::judge(Engine::Http, WASM, &[FdKind::Link], vec![good]).is_ok());
+        assert!(Accepted::judge(Engine::Http, WASM, &[FdKind::Link], vec![good], vec![]).is_ok());
         for kind in [FdKind::Code, FdKind::Assets, FdKind::Read, FdKind::Output] {
             let fds = vec![link(), code()];
             let said = why(Engine::Http, WASM, &[FdKind::Link, kind], fds);
@@ -352,6 +401,36 @@ mod tests {
         };
         let said = why(Engine::Http, writes, &[FdKind::Link], vec![link()]);
         assert!(said.contains("file_bytes"), "{said}");
+    }
+
+    #[test]
+    fn files_of_a_package_are_made_at_plain_paths_and_by_machine_code_alone() {
+        let asset = |path: &str, offset, len| Asset {
+            path: path.to_owned(),
+            offset,
+            len,
+        };
+        let judge = |engine, assets: Vec<Asset>| {
+            let (_broker, link) = pair();
+            let kinds = [FdKind::Link, FdKind::Code, FdKind::Assets];
+            let fds = vec![link, code(), code()];
+            Accepted::judge(engine, WASM, &kinds, fds, assets)
+        };
+        let order = judge(Engine::Native, vec![asset("a/b.txt", 0, 0)]).unwrap();
+        assert_eq!(order.assets().count(), 1);
+        assert!(judge(Engine::Program, vec![asset("a", 0, 0)]).is_ok());
+        assert!(judge(Engine::Wasm, vec![asset("a", 0, 0)]).is_err());
+        for path in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0"] {
+            assert!(
+                judge(Engine::Native, vec![asset(path, 0, 0)]).is_err(),
+                "{path:?}"
+            );
+        }
+        for (offset, len) in [(0, 1), (1, 0), (u64::MAX, 1)] {
+            assert!(judge(Engine::Native, vec![asset("a", offset, len)]).is_err());
+        }
+        let many = (0..=MOST_ASSETS).map(|n| asset(&n.to_string(), 0, 0));
+        assert!(judge(Engine::Native, many.collect()).is_err());
     }
 
     #[test]

@@ -130,8 +130,9 @@ impl Launcher {
                 engine,
                 limits,
                 fds: kinds,
+                assets,
             } => {
-                let order = Accepted::judge(engine, limits, &kinds, fds)?;
+                let order = Accepted::judge(engine, limits, &kinds, fds, assets)?;
                 self.start(&order, back)
             }
             _ if !fds.is_empty() => Err(refused("descriptors", "only a start takes any")),

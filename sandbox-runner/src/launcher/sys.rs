@@ -110,18 +110,26 @@ fn clone(namespaces: u64, group: Option<BorrowedFd<'_>>) -> Result<Side, Errno> 
     Ok(Side::Parent { pid, pidfd })
 }
 
-/// Makes a mount that is attached nowhere yet read-only and shut, and shows its
-/// files as the id maps of `ids` have it (`mount_setattr(2)`, 5.12).
-pub(crate) fn shut_mount(mount: BorrowedFd<'_>, ids: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Makes a mount that is attached nowhere yet read-only, without set-id bits and
+/// devices; also not executable if `shut`, and with its files as the id maps of
+/// `ids` have it (`mount_setattr(2)`, 5.12).
+pub(crate) fn shut_mount(
+    mount: BorrowedFd<'_>,
+    shut: bool,
+    ids: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
+    let mut set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    if shut {
+        set |= libc::MOUNT_ATTR_NOEXEC;
+    }
+    if ids.is_some() {
+        set |= libc::MOUNT_ATTR_IDMAP;
+    }
     let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY
-            | libc::MOUNT_ATTR_NOSUID
-            | libc::MOUNT_ATTR_NODEV
-            | libc::MOUNT_ATTR_NOEXEC
-            | libc::MOUNT_ATTR_IDMAP,
+        attr_set: set,
         attr_clr: 0,
         propagation: libc::MS_PRIVATE,
-        userns_fd: ids.as_raw_fd().unsigned_abs().into(),
+        userns_fd: ids.map_or(0, |ids| ids.as_raw_fd().unsigned_abs().into()),
     };
     // SAFETY: `attributes` lives through the call and its size is given; the
     // path is an empty, NUL-terminated string. The kernel only reads.

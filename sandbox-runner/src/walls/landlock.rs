@@ -4,14 +4,14 @@
 //! Always with hard compatibility: a kernel that lacks a right is an error,
 //! never a weaker rule set.
 
-use gm_protocol::plan::{HttpSetup, LANDLOCK_NEWEST, LandlockRule, Role, Setup};
+use gm_protocol::plan::{HttpSetup, LANDLOCK_NEWEST, LandlockRule, Place, Role, Setup};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
     PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
     Scope,
 };
 
-use super::WallError;
+use super::{WallError, sys};
 
 const ABIS: [ABI; LANDLOCK_NEWEST as usize] = [
     ABI::V1,
@@ -115,9 +115,16 @@ fn create(abi: ABI, network: BitFlags<AccessNet>) -> Result<RulesetCreated, Wall
 }
 
 fn allow(ruleset: RulesetCreated, rule: &LandlockRule) -> Result<RulesetCreated, WallError> {
-    let path = PathFd::new(rule.path.to_string()).map_err(refused)?;
     let rights = BitFlags::<AccessFs>::from_bits(rule.rights)
         .map_err(|_| WallError::Landlock("a plan with unknown rights".into()))?;
+    if rule.path == Place::Executable {
+        // It has no path any more, but a rule is about the file itself.
+        let file = sys::code().map_err(refused)?;
+        return ruleset
+            .add_rule(PathBeneath::new(file, rights))
+            .map_err(refused);
+    }
+    let path = PathFd::new(rule.path.to_string()).map_err(refused)?;
     ruleset
         .add_rule(PathBeneath::new(path, rights))
         .map_err(refused)

@@ -21,6 +21,8 @@ pub const UNWALLED: i32 = 103;
 pub const NOT_LOADED: i32 = 104;
 /// Exit status after a frame of the host that does not fit the conversation.
 pub const BROKEN_LINK: i32 = 105;
+/// Exit status after a line of a program that breaks the rules of its channel.
+pub const BROKEN_LINE: i32 = 106;
 
 /// Whether the engine refused the plugin more memory during this call.
 static REFUSED_GROW: AtomicBool = AtomicBool::new(false);

@@ -202,7 +202,12 @@ const SPEC_FORCE_DISABLE: u64 = 1 << 3;
 
 /// Opens the arena: as large as the first argument says, in bytes. The
 /// launcher passes the process's memory limit.
-#[cfg(any(feature = "wasm", feature = "compile-wasm"))]
+#[cfg(any(
+    feature = "wasm",
+    feature = "compile-wasm",
+    feature = "native",
+    feature = "program"
+))]
 pub(crate) fn open_arena(arena: &Arena) -> Result<(), WallError> {
     open_arena_but(arena, 0)
 }

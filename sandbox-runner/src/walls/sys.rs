@@ -12,6 +12,10 @@
 pub(crate) mod arena;
 #[cfg(feature = "wasm")]
 pub(crate) mod guest;
+#[cfg(any(feature = "native", feature = "program"))]
+pub(crate) mod mapped;
+#[cfg(feature = "program")]
+pub(crate) mod process;
 #[cfg(any(feature = "hosting", feature = "compile-wasm"))]
 pub(crate) mod sealed;
 pub(crate) mod signals;
@@ -21,7 +25,7 @@ pub(crate) mod traps;
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
-use gm_protocol::plan::{FD_LINK, SockFilter};
+use gm_protocol::plan::{FD_CODE, FD_LINK, SockFilter};
 
 /// Takes an inherited descriptor as our own. Once for each number.
 pub(crate) fn inherited(fd: i32) -> io::Result<OwnedFd> {
@@ -40,9 +44,16 @@ pub(crate) fn is_open(fd: i32) -> bool {
     rustix::io::fcntl_getfd(seen).is_ok()
 }
 
+/// A copy of the inherited descriptor of the code.
+pub(crate) fn code() -> io::Result<OwnedFd> {
+    // SAFETY: borrowed for this one call, which is EBADF where none is open.
+    let seen = unsafe { BorrowedFd::borrow_raw(FD_CODE) };
+    Ok(rustix::io::fcntl_dupfd_cloexec(seen, 0)?)
+}
+
 /// Closes every descriptor from `first` on. Whoever still holds one of them
 /// as a value must never use it again.
-#[cfg(feature = "hosting")]
+#[cfg(any(feature = "wasm", feature = "scripts", feature = "native"))]
 pub(crate) fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: integers only. Descriptors of ours from `first` on are given up
     // by the caller; a later use of one is a clean EBADF, as none is opened

@@ -175,6 +175,7 @@ impl Broker {
                 engine,
                 limits,
                 fds: kinds,
+                assets: vec![],
             },
             &fds,
         );

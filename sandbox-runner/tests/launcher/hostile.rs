@@ -112,6 +112,7 @@ fn descriptors() {
             engine: Engine::Wasm,
             limits: WASM,
             fds: kinds,
+            assets: vec![],
         };
         refused(&broker.order(task, &raw).0.unwrap_err());
     }

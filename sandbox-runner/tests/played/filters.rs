@@ -147,6 +147,8 @@ fn errnos(soft: &[Line]) -> Vec<SockFilter> {
             "EPERM" => libc::EPERM,
             "EACCES" => libc::EACCES,
             "ENOMEM" => libc::ENOMEM,
+            "ENOENT" => libc::ENOENT,
+            "ENOTTY" => libc::ENOTTY,
             other => panic!("unknown errno {other}"),
         };
         let action = SeccompAction::Errno(u32::try_from(value).unwrap());

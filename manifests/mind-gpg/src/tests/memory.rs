@@ -206,10 +206,13 @@ fn native_code_needs_a_key_that_is_trusted_for_it() {
         store.refuses(native()),
         (Some(12), Code::PolicyNativeDisallowed)
     );
+    let (key, kinds) = (author.fingerprint(), [gm_manifest::Kind::Native]);
+    assert_eq!(store.trust.add_kinds(&key, &kinds), Ok(true));
+    assert_eq!(store.trust.add_kinds(&key, &kinds), Ok(false));
+    assert!(store.verify(native()).is_ok());
     let file = store.dir.path().join("trust/keys.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace("\"wasm\", ", "\"native\", ")).unwrap();
-    assert!(store.verify(native()).is_ok());
+    std::fs::write(&file, text.replace("\"wasm\", ", "")).unwrap();
     assert_eq!(
         store.refuses(author.signed()),
         (Some(12), Code::IdentityNamespaceDenied)

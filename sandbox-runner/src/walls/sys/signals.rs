@@ -26,7 +26,13 @@ pub(crate) fn report_forbidden_calls() -> io::Result<()> {
 
 /// Faults end the process by their signal: std's own handler for a full stack
 /// would make calls that the filters kill for.
-#[cfg(any(feature = "compile-wasm", feature = "scripts", feature = "http"))]
+#[cfg(any(
+    feature = "compile-wasm",
+    feature = "scripts",
+    feature = "http",
+    feature = "native",
+    feature = "program"
+))]
 pub(crate) fn leave_faults() -> io::Result<()> {
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
         // SAFETY: the default action runs no code of ours.

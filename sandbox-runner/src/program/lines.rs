@@ -1,0 +1,142 @@
+//! Lines out of a pipe, bounded.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+/// The most that is read at once: what a pipe holds.
+const CHUNK: usize = 64 << 10;
+
+/// The reading end of a pipe and what was read of it.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// `None` = nothing more will come.
+    pipe: Option<OwnedFd>,
+    /// Whole lines and the beginning of one.
+    held: Vec<u8>,
+    /// Before this no line ends.
+    seen: usize,
+}
+
+impl Lines {
+    pub(super) const fn new(pipe: OwnedFd) -> Self {
+        Self {
+            pipe: Some(pipe),
+            held: Vec::new(),
+            seen: 0,
+        }
+    }
+
+    /// The pipe, while something may come out of it.
+    pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads what is there; waits if nothing is.
+    pub(super) fn read(&mut self) {
+        let Some(pipe) = &self.pipe else {
+            return;
+        };
+        let before = self.held.len();
+        self.held.resize(before + CHUNK, 0);
+        let room = self.held.get_mut(before..).unwrap_or_default();
+        let got = match rustix::io::read(pipe, room) {
+            Ok(got) => got,
+            Err(Errno::INTR) => {
+                self.held.truncate(before);
+                return;
+            }
+            Err(_) => 0,
+        };
+        self.held.truncate(before + got);
+        if got == 0 {
+            self.pipe = None;
+        }
+    }
+
+    /// The next whole line, without its end; at the end of everything also one that
+    /// has none. `Err` = it would be longer than `most` bytes.
+    pub(super) fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>, TooLong> {
+        let fresh = self.held.get(self.seen..).unwrap_or_default();
+        let end = fresh.iter().position(|byte| *byte == b'\n');
+        let end = end.map(|end| end + self.seen);
+        let (line, rest) = match end {
+            Some(end) => (end, end + 1),
+            None if self.pipe.is_none() && !self.held.is_empty() => {
+                (self.held.len(), self.held.len())
+            }
+            None => {
+                self.seen = self.held.len();
+                return if self.seen > most {
+                    Err(TooLong)
+                } else {
+                    Ok(None)
+                };
+            }
+        };
+        if line > most {
+            return Err(TooLong);
+        }
+        let rest = self.held.split_off(rest.min(self.held.len()));
+        let mut whole = std::mem::replace(&mut self.held, rest);
+        whole.truncate(line);
+        self.seen = 0;
+        Ok(Some(whole))
+    }
+
+    /// As [`Lines::next`], but what is longer comes in pieces of `most` bytes.
+    pub(super) fn piece(&mut self, most: usize) -> Option<Vec<u8>> {
+        match self.next(most) {
+            Ok(line) => line,
+            Err(TooLong) => {
+                let rest = self.held.split_off(most.min(self.held.len()));
+                self.seen = 0;
+                Some(std::mem::replace(&mut self.held, rest))
+            }
+        }
+    }
+}
+
+/// A line that is too long.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8]) -> Lines {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        rustix::io::write(&write, text).unwrap();
+        drop(write);
+        let mut lines = Lines::new(read);
+        lines.read();
+        lines
+    }
+
+    #[test]
+    fn lines_come_one_by_one_and_the_last_one_may_lack_its_end() {
+        let mut lines = lines(b"one\n\nthree");
+        assert_eq!(lines.next(10), Ok(Some(b"one".to_vec())));
+        assert_eq!(lines.next(10), Ok(Some(Vec::new())));
+        assert_eq!(lines.next(10), Ok(None));
+        lines.read();
+        assert_eq!(lines.next(10), Ok(Some(b"three".to_vec())));
+        assert_eq!(lines.next(10), Ok(None));
+        assert!(lines.pipe().is_none());
+    }
+
+    #[test]
+    fn line_that_is_too_long_is_told_before_it_ends() {
+        assert_eq!(lines(b"12345\n").next(5), Ok(Some(b"12345".to_vec())));
+        assert_eq!(lines(b"123456\n").next(5), Err(TooLong));
+        assert_eq!(lines(b"123456").next(5), Err(TooLong));
+        let mut pieces = lines(b"1234567\n8\n");
+        let mut next = || pieces.piece(3);
+        assert_eq!(next(), Some(b"123".to_vec()));
+        assert_eq!(next(), Some(b"456".to_vec()));
+        assert_eq!(next(), Some(b"7".to_vec()));
+        assert_eq!(next(), Some(b"8".to_vec()));
+        assert_eq!(next(), None);
+    }
+}
