@@ -296,6 +296,8 @@ fn exchange(
         more,
         bytes,
     };
+    // An answer is no flood, however fast requests follow each other.
+    process.pace(Budget::of_document(cap), wait)?;
     process.send(&fetch, document, wait)?;
     let FromRunner::Fetched {
         id: answered,

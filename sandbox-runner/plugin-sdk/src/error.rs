@@ -18,6 +18,18 @@ pub enum Error {
         /// What the host answered.
         code: Code,
     },
+    /// The host refused a request or could not make it, and says why.
+    #[error("{call}: {code}: {why}")]
+    Told {
+        /// The call's name.
+        call: &'static str,
+        /// What the host answered.
+        code: Code,
+        /// For people; of [`Code::Net`] its first word says what it is about: `url`,
+        /// `address`, `redirect`, `dns`, `connect`, `tls`, `time`, `header`, `body`
+        /// or `http`.
+        why: String,
+    },
     /// A document could not be read or written as what it should be.
     #[error("{what} is not the JSON that was expected")]
     Document {
@@ -36,7 +48,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::Host { code, .. } => Some(*code),
+            Self::Host { code, .. } | Self::Told { code, .. } => Some(*code),
             Self::Document { .. } | Self::Plugin(_) => None,
         }
     }

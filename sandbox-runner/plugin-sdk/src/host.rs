@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Code, Edge, EdgeQuery, Error, Node, NodeQuery, Page, imports};
+use crate::{Code, Edge, EdgeQuery, Error, Node, NodeQuery, Page, Request, Response, imports};
 
 /// The most records the host takes in one put.
 const MOST_IN_A_PUT: usize = 256;
@@ -17,6 +17,9 @@ const MOST_IN_A_PUT: usize = 256;
 /// A put is sent on when it holds this many bytes, far below the host's cap for
 /// one argument, so that a list of large records doesn't become `too big`.
 const ENOUGH_BYTES: usize = 128 << 10;
+
+/// The most bytes of an error's text.
+const MOST_WHY: usize = 1 << 10;
 
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +207,31 @@ pub fn storage_set(key: &str, value: &[u8]) -> Result<(), Error> {
 pub fn storage_delete(key: &str) -> Result<bool, Error> {
     let status = imports::storage_delete(key.as_bytes());
     Ok(checked("storage_delete", status.into())? > 0)
+}
+
+/// `network`. Makes a request to a granted host; its time counts in the hook's own.
+///
+/// # Errors
+/// [`Code::Denied`] outside the grant, [`Code::Invalid`] for a request of another
+/// form, [`Code::TooBig`]; [`Code::Net`] for what was refused or failed. The last and
+/// the second say why: [`Error::Told`].
+pub fn http_request(request: &Request) -> Result<Response, Error> {
+    let call = "http_request";
+    let document = json(call, request)?;
+    let status = imports::http_request(&document);
+    match Code::of(status) {
+        Some(code @ (Code::Net | Code::Invalid)) => Err(told(call, code)),
+        _ => self::document(call, status),
+    }
+}
+
+/// The error whose text is the result.
+fn told(call: &'static str, code: Code) -> Error {
+    let mut text = vec![0; MOST_WHY];
+    let copied = usize::try_from(imports::result(&mut text)).unwrap_or(0);
+    text.truncate(copied);
+    let why = String::from_utf8_lossy(&text).into_owned();
+    Error::Told { call, code, why }
 }
 
 /// How [`file_write`] treats the file.

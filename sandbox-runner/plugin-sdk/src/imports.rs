@@ -57,6 +57,7 @@ mod wasm {
                 len: usize,
             ) -> i32;
             pub(super) safe fn storage_delete(key: *const u8, key_len: usize) -> i32;
+            pub(super) safe fn http_request(ptr: *const u8, len: usize) -> i64;
             pub(super) safe fn log(level: u32, ptr: *const u8, len: usize) -> i32;
             pub(super) safe fn config_get(key: *const u8, key_len: usize) -> i64;
             pub(super) safe fn node_get(id: *const u8, id_len: usize) -> i64;
@@ -125,6 +126,10 @@ mod wasm {
 
     pub(crate) fn storage_delete(key: &[u8]) -> i32 {
         gm::storage_delete(key.as_ptr(), key.len())
+    }
+
+    pub(crate) fn http_request(request: &[u8]) -> i64 {
+        gm::http_request(request.as_ptr(), request.len())
     }
 
     pub(crate) fn log(level: u32, text: &[u8]) -> i32 {
@@ -218,6 +223,10 @@ mod elsewhere {
 
     pub(crate) fn storage_delete(_key: &[u8]) -> i32 {
         INTERNAL
+    }
+
+    pub(crate) fn http_request(_request: &[u8]) -> i64 {
+        INTERNAL.into()
     }
 
     pub(crate) fn log(_level: u32, _text: &[u8]) -> i32 {

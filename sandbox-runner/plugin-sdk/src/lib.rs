@@ -20,12 +20,14 @@ mod error;
 pub mod exports;
 mod graph;
 pub mod host;
+mod http;
 mod imports;
 mod payload;
 mod reply;
 
 pub use error::{Code, Error};
 pub use graph::{Edge, EdgeOrder, EdgeQuery, Node, NodeQuery, Page};
+pub use http::{Request, Response};
 pub use payload::{
     Asset, Command, Commit, EdgeCreated, File, GraphQuery, Init, Limits, NodeAccessed, NodeUpdated,
     Plugin, Repository, Shutdown, Signature,

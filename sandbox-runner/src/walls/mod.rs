@@ -205,6 +205,7 @@ const SPEC_FORCE_DISABLE: u64 = 1 << 3;
 #[cfg(any(
     feature = "wasm",
     feature = "compile-wasm",
+    feature = "http",
     feature = "native",
     feature = "program"
 ))]

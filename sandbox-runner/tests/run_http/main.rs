@@ -12,7 +12,7 @@ mod filters;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
-#[path = "../played/mod.rs"]
+#[path = "../played/peer.rs"]
 mod played;
 #[cfg(test)]
 mod refusals;

@@ -108,6 +108,7 @@ fn each_call_of_the_running_set_is_needed() {
         Ok(FromRunner::Loaded { .. })
     ));
     let _ = peer
+        .played
         .link
         .send(&gm_protocol::message::ToRunner::Stop, soon());
     assert_eq!(peer.signal(), Some(BAD_CALL));

@@ -9,7 +9,8 @@ use gm_protocol::plan::{Abi, Asset, CompileSetup, Filters, Hook, HostOps, Plugin
 use tempfile::TempDir;
 
 use crate::filters;
-pub(crate) use crate::played::{Peer, Plugin, all_ops, binary, memfd, soon};
+pub(crate) use crate::played::peer::binary;
+pub(crate) use crate::played::{Peer, Plugin, all_ops, memfd, soon};
 
 /// A module through the shipped compiler, behind its shipped profile.
 pub(crate) fn compile(module: &[u8], ops: HostOps, hooks: &[Hook]) -> Result<Vec<u8>, ModuleFault> {
