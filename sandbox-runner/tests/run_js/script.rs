@@ -13,6 +13,7 @@ pub(crate) fn task() -> PluginSetup {
     PluginSetup {
         memory_bytes: LIMIT - (2 << 20),
         entrypoint: "main.js".into(),
+        abi: gm_protocol::plan::Abi::Gm2,
         host_ops: all_ops(),
         hooks: vec![Hook::OnCommitAnalyzed],
         body_bytes: 1 << 20,

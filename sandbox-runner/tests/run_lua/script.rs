@@ -13,6 +13,7 @@ fn task(assets: Vec<Asset>) -> PluginSetup {
     PluginSetup {
         memory_bytes: LIMIT - (2 << 20),
         entrypoint: "main.lua".into(),
+        abi: gm_protocol::plan::Abi::Gm2,
         host_ops: all_ops(),
         hooks: vec![Hook::OnCommitAnalyzed],
         body_bytes: 1 << 20,

@@ -248,6 +248,7 @@ impl Peer {
             memory_bytes: 8 << 20,
             time_ms: 2000,
             entrypoint: "plugin".into(),
+            abi: gm_protocol::plan::Abi::Gm2,
             host_ops: ops,
             hooks: vec![Hook::OnCommitAnalyzed],
             body_bytes: 1 << 20,
