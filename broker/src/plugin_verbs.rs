@@ -6,6 +6,7 @@
 mod command;
 mod load;
 mod logs;
+mod schema;
 mod show;
 mod state;
 mod try_out;
@@ -38,6 +39,7 @@ pub fn run(verb: PluginVerb, invocation: &Invocation, output: &mut Output) -> Re
         PluginVerb::Run(args) => command::run(&args, invocation, output),
         PluginVerb::Try(args) => try_out::run(args, invocation, output),
         PluginVerb::Logs(args) => logs::run(&args, invocation, output),
+        PluginVerb::Schema => schema::run(output),
     }
 }
 

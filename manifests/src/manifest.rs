@@ -31,6 +31,24 @@ const MAX_TEXT: usize = 1024;
 /// Most files beside the entrypoint: 256 entries with it and the manifest.
 const MAX_FILES: usize = 254;
 
+/// The keys of `[identity]`.
+pub(crate) const IDENTITY: [&str; 3] = ["plugin_id", "public_key", "signature"];
+/// The keys of `[plugin]`.
+pub(crate) const PLUGIN: [&str; 12] = [
+    "name",
+    "version",
+    "api_version",
+    "kind",
+    "abi",
+    "entrypoint",
+    "files",
+    "hooks",
+    "command",
+    "description",
+    "license",
+    "homepage",
+];
+
 /// A checked manifest, with the bytes that it came from.
 #[derive(Debug, Clone)]
 pub struct Manifest {
@@ -272,21 +290,6 @@ fn check_api_version(root: &Table<'_, '_>) -> Result<(), Refusal> {
 }
 
 fn allow_only_known(root: &Table<'_, '_>) -> Result<(), Refusal> {
-    const IDENTITY: [&str; 3] = ["plugin_id", "public_key", "signature"];
-    const PLUGIN: [&str; 12] = [
-        "name",
-        "version",
-        "api_version",
-        "kind",
-        "abi",
-        "entrypoint",
-        "files",
-        "hooks",
-        "command",
-        "description",
-        "license",
-        "homepage",
-    ];
     root.allow_only(&["identity", "plugin", "permissions"])?;
     if let Some(identity) = root.value("identity") {
         identity.table()?.allow_only(&IDENTITY)?;
@@ -404,4 +407,4 @@ fn long_text(text: &str) -> Result<String, Unfit> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

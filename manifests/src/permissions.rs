@@ -154,7 +154,8 @@ impl ConfigPattern {
 
 text_type!(ConfigPattern);
 
-const KEYS: [&str; 8] = [
+/// The keys of `[permissions]`.
+pub(crate) const KEYS: [&str; 8] = [
     "filesystem",
     "network",
     "memory_limit",

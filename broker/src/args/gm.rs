@@ -182,6 +182,8 @@ pub enum PluginVerb {
     Try(TryArgs),
     /// What a plugin logged
     Logs(LogsArgs),
+    /// The JSON Schema of plugin.manifest.toml, for editors and checks
+    Schema,
 }
 
 /// `gm plugin load`.
