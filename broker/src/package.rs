@@ -17,11 +17,14 @@ use std::path::{Path, PathBuf};
 /// stranger's directory is work that it chooses.
 pub const MAX_ENTRIES: usize = 256;
 
+/// Where an author's directory holds the package itself.
+pub const PACKAGE_DIRECTORY: &str = "package";
+
 /// The most bytes of all files together.
 pub const MAX_BYTES: u64 = 64 << 20;
 
-/// Reads the package at `path`: its directory, its manifest, or a file that the
-/// manifest names.
+/// Reads the package at `path`: its directory, the author's directory that holds it
+/// as `package`, its manifest, or a file that the manifest names.
 ///
 /// # Errors
 /// Class `manifest`, class `artifact`; `usage/arguments` if the
@@ -111,8 +114,15 @@ impl Place {
             .map_err(|error| missing(&error))?
             .is_dir()
         {
+            // An author's directory holds sources, tests and the package.
+            let inside = path.join(PACKAGE_DIRECTORY);
+            let has_manifest = |at: &Path| at.join(MANIFEST_FILE).symlink_metadata().is_ok();
+            let directory = match !has_manifest(path) && has_manifest(&inside) {
+                true => inside,
+                false => path.to_owned(),
+            };
             return Ok(Self {
-                directory: path.to_owned(),
+                directory,
                 file: None,
             });
         }

@@ -3,6 +3,7 @@
 //! What is loaded was verified here, and its code was compiled behind walls; no
 //! plugin is run but by `try` and `run`, which go the whole way of `gm-broker run`.
 
+mod check;
 mod command;
 mod load;
 mod logs;
@@ -37,6 +38,7 @@ pub fn run(verb: PluginVerb, invocation: &Invocation, output: &mut Output) -> Re
         }
         PluginVerb::Revoke { target } => state::revoke(&target, invocation, output),
         PluginVerb::Run(args) => command::run(&args, invocation, output),
+        PluginVerb::Check(args) => check::run(&args, output),
         PluginVerb::Try(args) => try_out::run(args, invocation, output),
         PluginVerb::Logs(args) => logs::run(&args, invocation, output),
         PluginVerb::Schema => schema::run(output),

@@ -79,7 +79,7 @@ pub struct KeygenArgs {
 /// `gm gpg sign`.
 #[derive(Debug, Args)]
 pub struct SignArgs {
-    /// Package directory, its manifest, or a file that it names
+    /// Package directory or the one above it, its manifest, or a file that it names
     pub path: PathBuf,
     /// The secret key
     #[arg(long, value_name = "FILE")]
@@ -92,7 +92,7 @@ pub struct SignArgs {
 /// `gm gpg verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Package directory, its manifest, or a file that it names
+    /// Package directory or the one above it, its manifest, or a file that it names
     pub path: PathBuf,
     /// Judge as if it were this time (RFC 3339); changes nothing about loading
     #[arg(long, value_name = "TIME")]
@@ -178,6 +178,8 @@ pub enum PluginVerb {
     },
     /// Carry out one of a plugin's own commands
     Run(CommandArgs),
+    /// For authors: what is wrong or too broad in a package; runs nothing
+    Check(CheckArgs),
     /// For authors: sign a copy with a throw-away key, run it once, unload it
     Try(TryArgs),
     /// What a plugin logged
@@ -189,7 +191,7 @@ pub enum PluginVerb {
 /// `gm plugin load`.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// Package directory, its manifest, or a file that it names
+    /// Package directory or the one above it, its manifest, or a file that it names
     pub path: PathBuf,
     /// Print the proof (verification itself is always on)
     #[arg(long)]
@@ -202,10 +204,17 @@ pub struct LoadArgs {
     pub disabled: bool,
 }
 
+/// `gm plugin check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Package directory or the one above it, its manifest, or a file that it names
+    pub path: PathBuf,
+}
+
 /// `gm plugin try`.
 #[derive(Debug, Args)]
 pub struct TryArgs {
-    /// Package directory, its manifest, or a file that it names
+    /// Package directory or the one above it, its manifest, or a file that it names
     pub path: PathBuf,
     /// How to run it.
     #[command(flatten)]
