@@ -29,6 +29,7 @@ mod graph;
 mod guide;
 #[cfg(test)]
 mod http;
+mod headers;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
