@@ -20,6 +20,8 @@ mod endings;
 #[cfg(test)]
 mod endurance;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod foreign;
