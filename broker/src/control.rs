@@ -84,6 +84,8 @@ impl Control {
     /// Class `store`.
     pub fn open(dir: &Dir) -> Result<Self, Refusal> {
         let open = || -> std::io::Result<Self> {
+            // An earlier run of the same instance is over, and so is its socket.
+            dir.remove(SOCKET).map_err(std::io::Error::other)?;
             let listener = UnixListener::bind(socket(dir))?;
             listener.set_nonblocking(true)?;
             Ok(Self {

@@ -50,6 +50,14 @@ pub fn read(path: &Path) -> Result<SignedPlugin, Refusal> {
     package.signed(manifest, |_| Ok(()))
 }
 
+/// The directory of the package at `path`, which is named as for [`read`].
+///
+/// # Errors
+/// `manifest/no-manifest`.
+pub fn directory(path: &Path) -> Result<PathBuf, Refusal> {
+    Place::of(path).map(|place| place.directory)
+}
+
 /// Reads an installed package, and tells a change of it from a bad signature.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! `gm plugin`: the plugins of a home, from load to unload.
 //!
 //! What is loaded was verified here, and its code was compiled behind walls; no
-//! plugin is run but by `try` and `run`, which go the whole way of `gm-broker run`.
+//! plugin is run but by `try`, `test` and `run`, which go the whole way of `gm-broker
+//! run`.
 
 mod check;
 mod command;
@@ -10,6 +11,7 @@ mod logs;
 mod schema;
 mod show;
 mod state;
+mod trial;
 mod try_out;
 
 use std::time::SystemTime;
@@ -39,6 +41,7 @@ pub fn run(verb: PluginVerb, invocation: &Invocation, output: &mut Output) -> Re
         PluginVerb::Revoke { target } => state::revoke(&target, invocation, output),
         PluginVerb::Run(args) => command::run(&args, invocation, output),
         PluginVerb::Check(args) => check::run(&args, output),
+        PluginVerb::Test(args) => trial::run(&args, invocation, output),
         PluginVerb::Try(args) => try_out::run(args, invocation, output),
         PluginVerb::Logs(args) => logs::run(&args, invocation, output),
         PluginVerb::Schema => schema::run(output),

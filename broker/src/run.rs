@@ -86,73 +86,107 @@ pub fn hosted_after(
     output: &mut Output,
     first: impl FnOnce(&Session) -> Result<(), Refusal>,
 ) -> Result<u8, Refusal> {
+    ready(home, config, args.options.min_isolation, |ready| {
+        first(ready.session)?;
+        ready.host(home, config, args, None, output)
+    })
+}
+
+/// A live launcher at a level that may run plugins: what runs need, one after the
+/// other.
+pub struct Ready<'a> {
+    /// The launcher and its instance.
+    pub session: &'a Session,
+    signals: &'a Signals,
+    level: Level,
+}
+
+/// Starts the launcher, does what is to be done with it, and ends it.
+///
+/// # Errors
+/// As [`Session::begin`] and [`Session::level`], and what is done with it.
+pub fn ready<T>(
+    home: &Home,
+    config: &Config,
+    at_least: Option<Level>,
+    then: impl FnOnce(&Ready<'_>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
     // First of all: an early one must not end the broker without a record.
     let signals = Signals::take()?;
     let session = Session::begin(home, config)?;
-    let exit = session
-        .level(config, args.options.min_isolation)
-        .and_then(|level| {
-            first(&session)?;
-            host(&session, &signals, level, home, config, args, output)
-        });
+    let done = session.level(config, at_least).and_then(|level| {
+        then(&Ready {
+            session: &session,
+            signals: &signals,
+            level,
+        })
+    });
     session.end();
-    exit
+    done
 }
 
-/// From the source to the last record.
-fn host(
-    session: &Session,
-    signals: &Signals,
-    level: Level,
-    home: &Home,
-    config: &Config,
-    args: &RunArgs,
-    output: &mut Output,
-) -> Result<u8, Refusal> {
-    let mut feed = Feed::open(config, &args.options)?;
-    let graph = feed.open_graph(home, &args.options)?;
-    let ids = ids(home, args, output)?;
-    let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;
-    let recorder = recorder(home, config, &args.options, output)?;
-    recorder.run(
-        "run_started",
-        started(home, &feed, Some((session, level)), &ids)?,
-    );
-    let begun = Instant::now();
-    let around = Surroundings::of(feed.repository(), home.path());
-    let beginning = (&feed, &around);
-    let (plugins, mut fates) = prepare(
-        &preparer,
-        &recorder,
-        beginning,
-        &ids,
-        args.options.fail_fast,
-    );
-    let hub = walk::hub_for(&plugins, config)?;
-    let hosting = Hosting {
-        session,
-        signals,
-        home,
-        config,
-        options: &args.options,
-        is_command: false,
-        graph: &graph,
-        preparer: &preparer,
-        recorder: &recorder,
-        hub: &hub,
-        plugins: &plugins,
-    };
-    let walked = hosting.walk(&mut feed, &mut fates)?;
-    fates.sort_by(|a, b| a.id.cmp(&b.id));
-    let exit = result::exit_of(
-        walked.signal,
-        session.launcher().is_dead(),
-        walked.refused,
-        &fates,
-    );
-    result::print_reports(&recorder, &fates);
-    recorder.run("run_ended", ended(exit, &walked, &fates, begun));
-    Ok(exit)
+impl Ready<'_> {
+    /// One run, from the source to the last record. Plugins share `graph`, else the
+    /// one that the options name.
+    ///
+    /// # Errors
+    /// What was refused before the run began.
+    pub fn host(
+        &self,
+        home: &Home,
+        config: &Config,
+        args: &RunArgs,
+        graph: Option<&Graph>,
+        output: &mut Output,
+    ) -> Result<u8, Refusal> {
+        let Self {
+            session,
+            signals,
+            level,
+        } = *self;
+        let mut feed = Feed::open(config, &args.options)?;
+        let graph = match graph {
+            Some(graph) => graph.clone(),
+            None => feed.open_graph(home, &args.options)?,
+        };
+        let ids = ids(home, args, output)?;
+        let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;
+        let recorder = recorder(home, config, &args.options, output)?;
+        recorder.run(
+            "run_started",
+            started(home, &feed, Some((session, level)), &ids)?,
+        );
+        let begun = Instant::now();
+        let around = Surroundings::of(feed.repository(), home.path());
+        let beginning = (&feed, &around);
+        let fail_fast = args.options.fail_fast;
+        let (plugins, mut fates) = prepare(&preparer, &recorder, beginning, &ids, fail_fast);
+        let hub = walk::hub_for(&plugins, config)?;
+        let hosting = Hosting {
+            session,
+            signals,
+            home,
+            config,
+            options: &args.options,
+            is_command: false,
+            graph: &graph,
+            preparer: &preparer,
+            recorder: &recorder,
+            hub: &hub,
+            plugins: &plugins,
+        };
+        let walked = hosting.walk(&mut feed, &mut fates)?;
+        fates.sort_by(|a, b| a.id.cmp(&b.id));
+        let exit = result::exit_of(
+            walked.signal,
+            session.launcher().is_dead(),
+            walked.refused,
+            &fates,
+        );
+        result::print_reports(&recorder, &fates);
+        recorder.run("run_ended", ended(exit, &walked, &fates, begun));
+        Ok(exit)
+    }
 }
 
 fn recorder<'a>(

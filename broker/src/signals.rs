@@ -92,6 +92,8 @@ impl Signals {
             }
             let [_, over] = &fds;
             if !over.revents().is_empty() {
+                // Taken back: another run may follow.
+                let _ = rustix::io::read(&self.over, &mut [0; 8]);
                 return first;
             }
         }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::process::{command, run};
+use crate::process::{builder, run};
 use crate::{binary, project};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -88,9 +88,5 @@ fn build() -> PathBuf {
 /// Cargo, with what it needs of the environment.
 #[must_use]
 pub fn cargo() -> std::process::Command {
-    let mut cargo = command(env!("CARGO"), &project());
-    for variable in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
-        cargo.envs(std::env::var_os(variable).map(|value| (variable, value)));
-    }
-    cargo
+    builder(env!("CARGO"), &project())
 }

@@ -46,6 +46,27 @@ pub fn command(program: impl AsRef<OsStr>, dir: &Path) -> Command {
     command
 }
 
+/// A command that builds something: it also knows where compilers and package
+/// managers keep theirs.
+#[must_use]
+pub fn builder(program: impl AsRef<OsStr>, dir: &Path) -> Command {
+    let mut command = command(program, dir);
+    for variable in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+        command.envs(std::env::var_os(variable).map(|value| (variable, value)));
+    }
+    command
+}
+
+/// Whether the shell finds a program.
+///
+/// # Panics
+/// As [`run`].
+#[must_use]
+pub fn is_there(program: &str) -> bool {
+    let search = format!("command -v {program}");
+    run(command("sh", Path::new("/")).args(["-c", &search]), b"").exit == 0
+}
+
 /// Runs a command to its end, with `input` on its stdin.
 ///
 /// # Panics

@@ -180,6 +180,8 @@ pub enum PluginVerb {
     Run(CommandArgs),
     /// For authors: what is wrong or too broad in a package; runs nothing
     Check(CheckArgs),
+    /// For authors: run the cases of tests/*.toml behind the real walls
+    Test(TestArgs),
     /// For authors: sign a copy with a throw-away key, run it once, unload it
     Try(TryArgs),
     /// What a plugin logged
@@ -209,6 +211,22 @@ pub struct LoadArgs {
 pub struct CheckArgs {
     /// Package directory or the one above it, its manifest, or a file that it names
     pub path: PathBuf,
+}
+
+/// `gm plugin test`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Package directory or the one above it, its manifest, or a file that it names
+    pub path: PathBuf,
+    /// Where the cases lie [default: tests, beside the package's directory]
+    #[arg(long, value_name = "DIR")]
+    pub cases: Option<PathBuf>,
+    /// Run native code that broker.toml allows
+    #[arg(long)]
+    pub allow_native: bool,
+    /// Start nothing below this isolation level; raises broker.toml's, never lowers it
+    #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
+    pub min_isolation: Option<Level>,
 }
 
 /// `gm plugin try`.

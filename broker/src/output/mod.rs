@@ -18,6 +18,7 @@ use crate::args::Environment;
 pub use refusal::exit_of;
 #[cfg(test)]
 pub(crate) use stream::Captured;
+pub use stream::Kept;
 use stream::Stream;
 
 /// How results are written.
@@ -59,6 +60,13 @@ impl Output {
             err,
             progress: false,
         }
+    }
+
+    /// JSON that is kept in memory, for a verb that judges a run itself. Once it
+    /// holds `most` bytes it is closed.
+    pub fn kept(most: usize) -> (Self, Kept) {
+        let (out, kept) = Kept::stream(most);
+        (Self::over(Format::Json, true, out, Stream::nowhere()), kept)
     }
 
     /// An output whose two streams a test can read.

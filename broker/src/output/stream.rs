@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -20,6 +21,11 @@ impl Stream {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
         Self::new(Box::new(stdout), terminal, colour)
+    }
+
+    /// Swallows everything.
+    pub(super) fn nowhere() -> Self {
+        Self::new(Box::new(io::sink()), false, false)
     }
 
     pub(super) fn stderr(colour: bool) -> Self {
@@ -91,6 +97,50 @@ pub(super) fn reader_left(to: &impl AsFd) -> bool {
     let now = Timespec::default();
     let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
     poll(&mut fds, Some(&now)).is_ok() && fds.iter().any(|stdout| stdout.revents().intersects(gone))
+}
+
+/// What an output that is kept in memory has received so far.
+#[derive(Clone, Default)]
+pub struct Kept {
+    text: Arc<Mutex<Vec<u8>>>,
+    most: usize,
+}
+
+impl Kept {
+    /// A stream that is closed once it holds `most` bytes.
+    pub(super) fn stream(most: usize) -> (Stream, Self) {
+        let kept = Self {
+            most,
+            ..Self::default()
+        };
+        (Stream::new(Box::new(kept.clone()), false, false), kept)
+    }
+
+    /// All lines, in order.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.len().saturating_add(bytes.len()) > self.most {
+            // As from a reader that left: whoever writes stops.
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a captured output has received.
@@ -165,6 +215,17 @@ mod tests {
             stream.take_error().map(|error| error.kind()),
             Some(io::ErrorKind::StorageFull)
         );
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let (mut stream, kept) = Kept::stream(8);
+        stream.write_line("one");
+        stream.write_line("two");
+        assert!(!stream.is_closed());
+        stream.write_line("");
+        assert!(stream.is_closed());
+        assert_eq!(kept.lines(), ["one", "two"]);
     }
 
     #[test]

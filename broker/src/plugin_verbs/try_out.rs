@@ -82,14 +82,18 @@ pub(super) fn run(
 }
 
 /// A signed copy in a home of its own.
-struct Tried {
-    home: Home,
-    trust: TrustStore,
-    plugin: VerifiedPlugin,
+pub(super) struct Tried {
+    pub(super) home: Home,
+    pub(super) trust: TrustStore,
+    pub(super) plugin: VerifiedPlugin,
 }
 
 impl Tried {
-    fn prepare(real: &Home, place: &Dir, original: &SignedPlugin) -> Result<Self, Refusal> {
+    pub(super) fn prepare(
+        real: &Home,
+        place: &Dir,
+        original: &SignedPlugin,
+    ) -> Result<Self, Refusal> {
         let id = original.manifest().id();
         let own = own_home(real, place)?;
         let trust = TrustStore::open(own.trust()?.path())?;

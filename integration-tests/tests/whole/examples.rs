@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use gm_integration_tests::home::text;
-use gm_integration_tests::peer::cargo;
-use gm_integration_tests::process::{command, run};
+use gm_integration_tests::process::{builder, command, is_there, run};
 use gm_integration_tests::{Ended, Home, Repository, project, skip};
 use serde_json::json;
 
@@ -17,11 +16,6 @@ const EXAMPLES: [(&str, &str); 3] = [
     ("clang", "co-change-c"),
     ("npm", "co-change-as"),
 ];
-
-fn is_there(program: &str) -> bool {
-    let search = format!("command -v {program}");
-    run(command("sh", &project()).args(["-c", &search]), b"").exit == 0
-}
 
 /// An example's unsigned package, built by its own script; none if the machine
 /// lacks what that needs, and may.
@@ -36,16 +30,7 @@ fn built(tool: &str, example: &str) -> Option<PathBuf> {
     }
     let out = project().join("target/examples/packages");
     let script = project().join("sandbox-runner/plugin-sdk/examples/build.sh");
-    // Cargo's environment is the one of all package managers: a home.
-    let mut build = cargo();
-    let variables: Vec<_> = build
-        .get_envs()
-        .map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned)))
-        .collect();
-    build = command(script, &project());
-    for (key, value) in variables {
-        build.envs(value.map(|value| (key, value)));
-    }
+    let mut build = builder(script, &project());
     build.env("CARGO_TARGET_DIR", project().join("target/examples"));
     let done = run(build.arg(&out).arg(example), b"");
     if done.exit == 75 && skip::lacks(tool, false) {

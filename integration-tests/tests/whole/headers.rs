@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use gm_integration_tests::process::{command, run};
+use gm_integration_tests::process::{command, is_there, run};
 use gm_integration_tests::{project, skip};
 use serde_json::{Value, json};
 
@@ -99,11 +99,7 @@ fn headers_compile_without_a_warning_for_both_targets() {
     std::fs::write(&source, text).unwrap();
     let shared = ["-fPIC", "-shared", "-fvisibility=hidden"];
     compile("cc", &source, &dir.path().join("plugin.so"), &shared);
-    let has_clang = run(
-        command("sh", dir.path()).args(["-c", "command -v clang && command -v wasm-ld"]),
-        b"",
-    );
-    if skip::lacks("clang", has_clang.exit == 0) {
+    if skip::lacks("clang", is_there("clang") && is_there("wasm-ld")) {
         return;
     }
     let wasm = [

@@ -72,6 +72,7 @@ mod store;
 mod structure;
 #[cfg(test)]
 mod third_party;
+mod trials;
 #[cfg(test)]
 mod trust;
 #[cfg(test)]
