@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod load;
 mod logs;
+mod scaffold;
 mod schema;
 mod show;
 mod state;
@@ -23,6 +24,7 @@ use crate::args::gm::PluginVerb;
 use crate::args::{Invocation, usage};
 use crate::home::Home;
 use crate::output::Output;
+pub use scaffold::NewKind;
 
 /// Carries out one verb; gives the exit code of what was done.
 ///
@@ -41,6 +43,7 @@ pub fn run(verb: PluginVerb, invocation: &Invocation, output: &mut Output) -> Re
         PluginVerb::Revoke { target } => state::revoke(&target, invocation, output),
         PluginVerb::Run(args) => command::run(&args, invocation, output),
         PluginVerb::Check(args) => check::run(&args, output),
+        PluginVerb::New(args) => scaffold::run(&args, output),
         PluginVerb::Test(args) => trial::run(&args, invocation, output),
         PluginVerb::Try(args) => try_out::run(args, invocation, output),
         PluginVerb::Logs(args) => logs::run(&args, invocation, output),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::broker::{RunOptions, raised_level};
 use super::{CommandLine, Global};
 use crate::config::Level;
+use crate::plugin_verbs::NewKind;
 
 /// Signs, trusts and loads plugins.
 #[derive(Debug, Parser)]
@@ -178,6 +179,8 @@ pub enum PluginVerb {
     },
     /// Carry out one of a plugin's own commands
     Run(CommandArgs),
+    /// For authors: begin a plugin, with its README, cases and build
+    New(NewArgs),
     /// For authors: what is wrong or too broad in a package; runs nothing
     Check(CheckArgs),
     /// For authors: run the cases of tests/*.toml behind the real walls
@@ -204,6 +207,22 @@ pub struct LoadArgs {
     /// Load without enabling
     #[arg(long)]
     pub disabled: bool,
+}
+
+/// `gm plugin new`.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// New or empty directory; its name is the plugin's
+    pub name: PathBuf,
+    /// What it is made of
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub kind: NewKind,
+    /// Its id [default: com.example.NAME]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// wasm-rust: use the crate gm-plugin there, instead of a copy of it
+    #[arg(long, value_name = "DIR")]
+    pub sdk: Option<PathBuf>,
 }
 
 /// `gm plugin check`.

@@ -72,6 +72,8 @@ mod store;
 mod structure;
 #[cfg(test)]
 mod third_party;
+mod templates;
+#[cfg(test)]
 mod trials;
 #[cfg(test)]
 mod trust;
