@@ -11,10 +11,12 @@ use gm_integration_tests::{Ended, Home, Repository, project, skip};
 use serde_json::json;
 
 /// What its makefile needs of the machine, and the example.
-const EXAMPLES: [(&str, &str); 3] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("cargo", "co-change"),
     ("clang", "co-change-c"),
     ("npm", "co-change-as"),
+    ("sh", "co-change-lua"),
+    ("sh", "co-change-js"),
 ];
 
 /// An example's unsigned package, built by its own script; none if the machine

@@ -4,7 +4,8 @@
 # An existing package of the same id is replaced. CARGO_TARGET_DIR counts.
 #
 # Without names: the three in Rust. co-change-c needs clang and lld, co-change-as
-# node and npm (which fetches the compiler that package-lock.json names).
+# node and npm (which fetches the compiler that package-lock.json names);
+# co-change-lua and co-change-js need nothing.
 set -eu
 
 if [ $# -lt 1 ]; then
@@ -64,6 +65,7 @@ for example; do
     case $example in
     co-change-c) in_c "$example" ;;
     co-change-as) in_assemblyscript "$example" ;;
+    co-change-lua | co-change-js) code=$examples/$example/$entrypoint ;;
     *) in_rust "$example" ;;
     esac
     rm -rf -- "${out:?}/$id"
