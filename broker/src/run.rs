@@ -126,8 +126,8 @@ pub fn ready<T>(
 }
 
 impl Ready<'_> {
-    /// One run, from the source to the last record. Plugins share `graph`, else the
-    /// one that the options name.
+    /// One run, from the source to the last record: on `given` events and a graph for
+    /// them, else on those that the options name.
     ///
     /// # Errors
     /// What was refused before the run began.
@@ -136,7 +136,7 @@ impl Ready<'_> {
         home: &Home,
         config: &Config,
         args: &RunArgs,
-        graph: Option<&Graph>,
+        given: Option<(Feed, &Graph)>,
         output: &mut Output,
     ) -> Result<u8, Refusal> {
         let Self {
@@ -144,10 +144,13 @@ impl Ready<'_> {
             signals,
             level,
         } = *self;
-        let mut feed = Feed::open(config, &args.options)?;
-        let graph = match graph {
-            Some(graph) => graph.clone(),
-            None => feed.open_graph(home, &args.options)?,
+        let (mut feed, graph) = match given {
+            Some((feed, graph)) => (feed, graph.clone()),
+            None => {
+                let feed = Feed::open(config, &args.options)?;
+                let graph = feed.open_graph(home, &args.options)?;
+                (feed, graph)
+            }
         };
         let ids = ids(home, args, output)?;
         let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;

@@ -13,6 +13,7 @@ use gm_manifest::{Code, PluginId, Refusal};
 use rusqlite::Connection;
 
 use crate::database::{Access, Form};
+use crate::home::Dir;
 pub use call::{Call, Unwritten};
 
 const FORM: Form = Form {
@@ -54,6 +55,17 @@ impl Storage {
             connection: Mutex::new(connection),
             quota,
         })))
+    }
+
+    /// Drops what a plugin kept in this directory.
+    ///
+    /// # Errors
+    /// Class `store`.
+    pub fn forget(dir: &Dir, id: &PluginId) -> Result<(), Refusal> {
+        for end in ["db", "db-wal", "db-shm"] {
+            dir.remove(format!("{id}.{end}"))?;
+        }
+        Ok(())
     }
 
     /// Begins one hook call. `reply_limit` bounds each result, in bytes.

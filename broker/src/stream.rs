@@ -38,7 +38,7 @@ pub struct Feed {
 enum Items {
     Walk(Box<Walk>),
     Events(Events),
-    Command(Option<Event>),
+    Given(std::vec::IntoIter<Event>),
 }
 
 impl Feed {
@@ -84,16 +84,33 @@ impl Feed {
             let detail = format!("the arguments are longer than {limit} in all");
             return Err(usage(detail).rule("limits.event"));
         }
-        let event = Event {
-            hook: Hook::Command,
-            seq: 1,
-            subject: Some(name.to_owned()),
-            depth: 0,
-            document,
-        };
+        let event = (Hook::Command, Some(name.to_owned()), document);
+        Self::given(config, options, vec![event])
+    }
+
+    /// These events, each a hook, what it is about, and its document; on a repository
+    /// only if the options name one.
+    ///
+    /// # Errors
+    /// Class `source`.
+    pub fn given(
+        config: &Config,
+        options: &RunOptions,
+        events: Vec<(Hook, Option<String>, Vec<u8>)>,
+    ) -> Result<Self, Refusal> {
+        let numbered = (1..).zip(events);
+        let events: Vec<Event> = numbered
+            .map(|(seq, (hook, subject, document))| Event {
+                hook,
+                seq,
+                subject,
+                depth: 0,
+                document,
+            })
+            .collect();
         Ok(Self {
             repository: named_repository(config, options)?,
-            items: Items::Command(Some(event)),
+            items: Items::Given(events.into_iter()),
             seq: 0,
         })
     }
@@ -118,12 +135,12 @@ impl Feed {
         self.repository.as_ref()
     }
 
-    /// How many commits there will be; unknown for a file of events, and for a command.
+    /// How many commits there will be; unknown for a file of events, and for given ones.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         match &self.items {
             Items::Walk(walk) => Some(walk.total()),
-            Items::Events(_) | Items::Command(_) => None,
+            Items::Events(_) | Items::Given(_) => None,
         }
     }
 
@@ -162,7 +179,7 @@ impl Feed {
     /// `source/bad-event`; nothing more comes then.
     pub fn next_item(&mut self) -> Option<Result<Item, Refusal>> {
         let event = match &mut self.items {
-            Items::Command(event) => return event.take().map(|event| Ok(Item::Event(event))),
+            Items::Given(events) => return events.next().map(|event| Ok(Item::Event(event))),
             Items::Walk(walk) => match walk.next()? {
                 SourceItem::Skipped { object, detail } => {
                     let fields =

@@ -135,11 +135,12 @@ impl Lint<'_> {
     }
 
     fn use_of_it(&mut self) {
-        if self.manifest.hooks().is_empty() {
+        if self.manifest.hooks().is_empty() && self.manifest.commands().is_empty() {
             self.add(
                 ("check/never-called", Severity::Warning),
                 "plugin",
-                "it asks for no hook, so only init and shutdown are called".to_owned(),
+                "it has neither hooks nor commands, so only init and shutdown are called"
+                    .to_owned(),
                 "list what it wants: hooks = [\"on_commit_analyzed\"]",
             );
         }

@@ -4,7 +4,7 @@
 //! only searched for names, since a module can't export or import a name that
 //! its bytes don't hold.
 
-use gm_manifest::{Finding, Kind, Manifest, Refusal, Severity};
+use gm_manifest::{Finding, Kind, Manifest, Network, Refusal, Severity};
 use gm_protocol::plan::HostOp;
 use mind_gpg::{Artifact, SignedPlugin};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn code(package: &SignedPlugin) -> Result<Vec<Finding>, Refusal> {
         {
             let unreadable = |error: std::io::Error| {
                 let detail = format!("could not read {}: {error}", artifact.digest().path);
-                Refusal::new(gm_manifest::Code::InternalIo, detail)
+                Refusal::new(gm_manifest::Code::InternalPanic, detail)
             };
             let bytes = artifact.bytes().map_err(unreadable)?;
             texts.push((artifact.digest().path.as_str(), bytes));
@@ -117,6 +117,9 @@ fn missing_exports(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<Fin
     };
     let hooks = manifest.hooks().iter().enumerate();
     let hooks = hooks.map(|(at, hook)| (hook.as_str(), format!("plugin.hooks[{at}]")));
+    let commands =
+        (!manifest.commands().is_empty()).then(|| ("gm_command", "plugin.command".to_owned()));
+    let hooks = hooks.chain(commands);
     let needed = ["memory", "gm_alloc"]
         .into_iter()
         .filter(|_| kind == Kind::Wasm);
@@ -125,7 +128,7 @@ fn missing_exports(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<Fin
     missing
         .map(|(name, key)| {
             let detail = format!("{name} does not occur in the code");
-            let remedy = "export it, or take the hook out of the manifest";
+            let remedy = "export it, or take it out of the manifest";
             finding(
                 manifest,
                 ("check/missing-export", severity),
@@ -154,6 +157,12 @@ fn unused_permissions(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<
     let files = &asked.filesystem;
     if !(files.read.is_empty() && files.write.is_empty()) && is_unused("filesystem") {
         keys.push(("filesystem", "permissions.filesystem"));
+    }
+    if asked.storage.is_some() && is_unused("storage") {
+        keys.push(("storage", "permissions.storage"));
+    }
+    if asked.network != Network::Denied && is_unused("network") {
+        keys.push(("network", "permissions.network"));
     }
     keys.into_iter()
         .map(|(permission, key)| {

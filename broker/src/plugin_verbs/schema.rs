@@ -7,7 +7,10 @@ use crate::output::Output;
 
 pub(super) fn run(output: &mut Output) -> Result<u8, Refusal> {
     let schema: Value = serde_json::from_str(SCHEMA).map_err(|error| {
-        Refusal::new(Code::InternalIo, format!("the schema is no JSON: {error}"))
+        Refusal::new(
+            Code::InternalPanic,
+            format!("the schema is no JSON: {error}"),
+        )
     })?;
     output.line(SCHEMA.trim_end());
     output.record(&schema);

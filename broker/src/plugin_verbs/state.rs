@@ -12,6 +12,7 @@ use crate::control::{self, Stop};
 use crate::home::Home;
 use crate::output::Output;
 use crate::registry::Registry;
+use crate::storage::Storage;
 
 pub(super) fn enable(
     id: &PluginId,
@@ -100,10 +101,7 @@ pub(super) fn unload(
         return Err(Refusal::new(Code::UsageUnknownPlugin, detail).plugin(id.as_str()));
     }
     if purge {
-        let storage = home.storage()?;
-        for end in ["db", "db-wal", "db-shm"] {
-            storage.remove(format!("{id}.{end}"))?;
-        }
+        Storage::forget(&home.storage()?, id)?;
     }
     output.line(&format!(
         "{}: {id}",

@@ -30,8 +30,8 @@ mod graph;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
-mod http;
 mod headers;
+mod http;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]

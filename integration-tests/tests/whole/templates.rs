@@ -95,6 +95,13 @@ fn plugin_in_lua_is_begun_and_tested() {
 }
 
 #[test]
+fn plugin_in_javascript_is_begun_and_tested() {
+    let home = Home::new();
+    let directory = begun(&home, "js");
+    expect_good(&home, &directory, &[]);
+}
+
+#[test]
 fn nothing_that_exists_is_overwritten() {
     let home = Home::new();
     let directory = begun(&home, "lua");

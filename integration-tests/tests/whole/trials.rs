@@ -21,9 +21,16 @@ function on_commit_analyzed(commit)
   if what == 'other' then return { value = gm.config_get('other.key') } end
   if what == 'there' then return { kind = gm.node_get('there').kind } end
   if what == 'nothing' then return nil end
+  if what == 'keep' then
+    gm.storage_set('new', gm.storage_get('old') .. '!')
+    gm.storage_delete('old')
+  end
   return { message = what }
 end
 function on_node_updated(event) return { id = event.node.id } end
+function gm_command(command)
+  return { status = 0, text = command.name .. ' ' .. table.concat(command.args, ' ') }
+end
 function shutdown(stop) return { report = stop.events .. ' events' } end
 ";
 
@@ -33,6 +40,8 @@ fn plugin() -> Package {
         .permission("host_api", "[\"log:write\", \"nodes:read\", \"nodes:write\", \"edges:write\", \"config:read\", \"events:emit\"]")
         .permission("config", "[\"test.*\"]")
         .permission("time_limit", "\"500ms\"")
+        .permission("storage", "\"64kb\"")
+        .command("greet")
 }
 
 /// Tests a package with these cases.
@@ -72,7 +81,7 @@ fn failures(tested: &Ended) -> &Vec<Value> {
 fn all_that_a_case_may_expect_is_found_where_it_is() {
     let home = Home::new();
     let case = [
-        "[config]\n\"test.key\" = [\"a\", \"b\"]\n\n[given]\nnodes = [{ id = \"there\", kind = \"given\" }]\n".to_owned(),
+        "[config]\n\"test.key\" = [\"a\", \"b\"]\n\n[given]\nnodes = [{ id = \"there\", kind = \"given\" }]\nstorage = { old = \"kept\" }\n".to_owned(),
         event("plain", "reply = { message = \"plain\" }"),
         event("nothing", "reply = false"),
         event("fail", "error = \"as told\""),
@@ -81,8 +90,10 @@ fn all_that_a_case_may_expect_is_found_where_it_is() {
         event("graph", ""),
         event("emit", ""),
         event("log", ""),
+        event("keep", ""),
+        "[[event]]\ncommand = \"greet\"\nargs = [\"Ann\"]\nreply = { status = 0, text = \"greet Ann\" }\n".to_owned(),
         "[[event]]\nhook = \"on_node_updated\"\njson = '{\"node\":{\"id\":\"x\"},\"old\":null}'\nreply = { id = \"x\" }\n".to_owned(),
-        "[expect]\nreport = \"9 events\"\nnodes = [{ id = \"own\", kind = \"k\", data = { files = 2 } }]\n\
+        "[expect]\nreport = \"11 events\"\nstorage = { new = \"kept!\" }\nnodes = [{ id = \"own\", kind = \"k\", data = { files = 2 } }]\n\
          edges = [{ src = \"own\", dst = \"there\", kind = \"k\", weight = 2 }]\n\
          emitted = [{ topic = \"test.topic\", data = { text = \"told\" } }]\nlog = [\"one\", \"two\"]\n".to_owned(),
     ];

@@ -33,8 +33,8 @@ fn refused(text: &str) -> (&'static str, Option<u32>) {
     (refusal.code.as_str(), refusal.manifest_line)
 }
 
-/// What is a matter of the file, not of its values, and what is told of files
-/// whose names differ in case alone.
+/// What is a matter of the file, not of its values, what is told of files whose
+/// names differ in case alone, and of commands with one name.
 fn no_schema_can_say(refusal: &Refusal) -> bool {
     let of_the_file = [
         Code::ManifestSyntax,
@@ -43,7 +43,9 @@ fn no_schema_can_say(refusal: &Refusal) -> bool {
         Code::ManifestDuplicate,
         Code::ManifestSignatureForm,
     ];
-    of_the_file.contains(&refusal.code) || refusal.rule.contains("in one case")
+    of_the_file.contains(&refusal.code)
+        || refusal.rule.contains("in one case")
+        || refusal.rule.contains("is named once")
 }
 
 /// The manifest with one line replaced; lines count from 1.

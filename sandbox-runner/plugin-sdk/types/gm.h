@@ -80,6 +80,16 @@ GM_IMPORT(file_list) int64_t gm_file_list(const char *path, size_t path_length);
 GM_IMPORT(file_write) int32_t gm_file_write(const char *path, size_t path_length,
                                             int64_t offset, const void *bytes,
                                             size_t length, int32_t flags);
+/* storage. Bytes of a key; a JSON list of the keys with a prefix; set; delete, which
+ * answers whether it was there. */
+GM_IMPORT(storage_get) int64_t gm_storage_get(const char *key, size_t length);
+GM_IMPORT(storage_list) int64_t gm_storage_list(const char *prefix, size_t length);
+GM_IMPORT(storage_set) int32_t gm_storage_set(const char *key, size_t key_length,
+                                              const void *bytes, size_t length);
+GM_IMPORT(storage_delete) int32_t gm_storage_delete(const char *key, size_t length);
+/* network. {"method","url","headers":[[k,v]],"body"|"body_base64"} ->
+ * {"status","headers","body"|"body_base64"} */
+GM_IMPORT(http_request) int64_t gm_http_request(const char *request, size_t length);
 
 /* -- memory ------------------------------------------------------------------ */
 

@@ -43,6 +43,16 @@
 @external("gm", "file_list") declare function host_file_list(path: usize, length: usize): i64;
 // @ts-ignore: decorator
 @external("gm", "file_write") declare function host_file_write(path: usize, pathLength: usize, offset: i64, bytes: usize, length: usize, flags: i32): i32;
+// @ts-ignore: decorator
+@external("gm", "storage_get") declare function host_storage_get(key: usize, length: usize): i64;
+// @ts-ignore: decorator
+@external("gm", "storage_list") declare function host_storage_list(prefix: usize, length: usize): i64;
+// @ts-ignore: decorator
+@external("gm", "storage_set") declare function host_storage_set(key: usize, keyLength: usize, bytes: usize, length: usize): i32;
+// @ts-ignore: decorator
+@external("gm", "storage_delete") declare function host_storage_delete(key: usize, length: usize): i32;
+// @ts-ignore: decorator
+@external("gm", "http_request") declare function host_http_request(request: usize, length: usize): i64;
 
 /** What the host answers instead of a result. Nothing was done then. */
 export const DENIED: i64 = -1;
@@ -211,6 +221,36 @@ export function fileWrite(path: string, offset: i64, content: ArrayBuffer, flags
     changetype<usize>(bytes), bytes.byteLength, offset,
     changetype<usize>(content), content.byteLength, flags,
   );
+}
+
+/** storage. */
+export function storageGet(key: string): Answer {
+  const bytes = utf8(key);
+  return answer(host_storage_get(changetype<usize>(bytes), bytes.byteLength));
+}
+
+/** storage. The keys that begin with `prefix`, a JSON list. */
+export function storageList(prefix: string): Answer {
+  const bytes = utf8(prefix);
+  return answer(host_storage_list(changetype<usize>(bytes), bytes.byteLength));
+}
+
+/** storage. */
+export function storageSet(key: string, value: ArrayBuffer): i32 {
+  const bytes = utf8(key);
+  return host_storage_set(changetype<usize>(bytes), bytes.byteLength, changetype<usize>(value), value.byteLength);
+}
+
+/** storage. 1 if it was there. */
+export function storageDelete(key: string): i32 {
+  const bytes = utf8(key);
+  return host_storage_delete(changetype<usize>(bytes), bytes.byteLength);
+}
+
+/** network. {"method","url","headers","body"} to {"status","headers","body"}. */
+export function httpRequest(request: string): Answer {
+  const bytes = utf8(request);
+  return answer(host_http_request(changetype<usize>(bytes), bytes.byteLength));
 }
 
 // -- JSON -----------------------------------------------------------------------

@@ -244,6 +244,34 @@ static inline int32_t gm_file_write(const char *path, size_t path_length,
     return (int32_t)gm_ask("file_write", path, path_length, bytes, length, offset, flags);
 }
 
+/* storage */
+static inline int64_t gm_storage_get(const char *key, size_t length)
+{
+    return gm_ask("storage_get", key, length, NULL, 0, 0, 0);
+}
+
+static inline int64_t gm_storage_list(const char *prefix, size_t length)
+{
+    return gm_ask("storage_list", prefix, length, NULL, 0, 0, 0);
+}
+
+static inline int32_t gm_storage_set(const char *key, size_t key_length,
+                                     const void *bytes, size_t length)
+{
+    return (int32_t)gm_ask("storage_set", key, key_length, bytes, length, 0, 0);
+}
+
+static inline int32_t gm_storage_delete(const char *key, size_t length)
+{
+    return (int32_t)gm_ask("storage_delete", key, length, NULL, 0, 0, 0);
+}
+
+/* network */
+static inline int64_t gm_http_request(const char *request, size_t length)
+{
+    return gm_ask("http_request", request, length, NULL, 0, 0, 0);
+}
+
 /* -- help: the plugin's struct ------------------------------------------------ */
 
 /* A hook and its name. */

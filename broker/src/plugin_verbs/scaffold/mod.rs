@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use gm_manifest::{Code, Manifest, PluginId, Refusal};
+use gm_manifest::{Manifest, PluginId, Refusal};
 use serde_json::json;
 
 use crate::args::gm::NewArgs;
@@ -200,7 +200,7 @@ fn sdk(path: &Path) -> Result<String, Refusal> {
 fn make_directory(path: &Path) -> Result<(), Refusal> {
     let failed = |error: std::io::Error| {
         let what = format!("could not make {}: {error}", path.display());
-        Refusal::new(Code::InternalIo, what)
+        usage(what)
     };
     match std::fs::create_dir(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -227,7 +227,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Refusal> {
     };
     written().map_err(|error| {
         let what = format!("could not write {}: {error}", path.display());
-        Refusal::new(Code::InternalIo, what)
+        usage(what)
     })
 }
 
@@ -236,6 +236,7 @@ mod tests {
     use super::*;
     use crate::output::Format;
     use clap::ValueEnum as _;
+    use gm_manifest::Code;
 
     fn args(directory: &Path, kind: NewKind) -> NewArgs {
         NewArgs {

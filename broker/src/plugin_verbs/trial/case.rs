@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gm_manifest::{Hook, Refusal};
+use gm_manifest::Refusal;
+use gm_protocol::plan::Hook;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use toml::Spanned;
@@ -26,6 +27,8 @@ pub(super) struct Case {
     pub(super) given_nodes: Vec<Value>,
     /// Edges that another plugin has put before.
     pub(super) given_edges: Vec<Value>,
+    /// What the plugin has kept before.
+    pub(super) given_storage: BTreeMap<String, String>,
     /// In order.
     pub(super) events: Vec<Event>,
     /// At the end.
@@ -69,6 +72,8 @@ pub(super) struct Expect {
     pub(super) nodes: Option<Vec<Value>>,
     /// All its edges.
     pub(super) edges: Option<Vec<Value>>,
+    /// All that it keeps.
+    pub(super) storage: Option<BTreeMap<String, Value>>,
     /// All that it emitted, in order.
     pub(super) emitted: Option<Vec<Value>>,
     /// Parts of lines that it logs, in this order; others may stand between them.
@@ -97,12 +102,16 @@ struct Given {
     nodes: Vec<Value>,
     #[serde(default)]
     edges: Vec<Value>,
+    #[serde(default)]
+    storage: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EventText {
-    hook: String,
+    hook: Option<String>,
+    command: Option<String>,
+    args: Option<Vec<String>>,
     data: Option<Map<String, Value>>,
     json: Option<String>,
     commit: Option<Map<String, Value>>,
@@ -111,13 +120,14 @@ struct EventText {
 }
 
 impl Case {
-    /// The events as `--events` reads them.
-    pub(super) fn events_text(&self) -> String {
-        let lines = self.events.iter().map(|event| {
-            let line = json!({"hook": event.hook.as_str(), "data": event.data});
-            format!("{line}\n")
+    /// The events as a run takes them.
+    pub(super) fn given_events(&self) -> Vec<(Hook, Option<String>, Vec<u8>)> {
+        let events = self.events.iter();
+        let given = events.map(|event| {
+            let document = event.data.to_string().into_bytes();
+            (event.hook, event.command().map(str::to_owned), document)
         });
-        lines.collect()
+        given.collect()
     }
 
     fn parse(file: String, text: &str) -> Result<Self, Refusal> {
@@ -147,6 +157,7 @@ impl Case {
             config: parsed.config,
             given_nodes: parsed.given.nodes,
             given_edges: parsed.given.edges,
+            given_storage: parsed.given.storage,
             events,
             expect: parsed.expect.map(Spanned::into_inner).unwrap_or_default(),
             expect_line,
@@ -155,30 +166,50 @@ impl Case {
     }
 }
 
+impl Event {
+    /// The command that somebody types, if it is one.
+    pub(super) fn command(&self) -> Option<&str> {
+        let is_command = self.hook == Hook::Command;
+        self.data
+            .get("name")
+            .and_then(Value::as_str)
+            .filter(|_| is_command)
+    }
+}
+
 impl EventText {
     fn event(self, line: usize, index: usize) -> Result<Event, String> {
         let Self {
             hook,
+            command,
+            args,
             data,
             json,
             commit,
             reply,
             error,
         } = self;
-        let hook = Hook::parse(&hook).map_err(|unfit| unfit.rule().to_owned())?;
-        let data = match (data, json, commit) {
-            (Some(data), None, None) => Value::Object(data),
-            (None, Some(text), None) => match serde_json::from_str(&text) {
+        let hook = match (hook, &command) {
+            (None, Some(_)) => Hook::Command,
+            (Some(hook), None) => named_hook(&hook)?,
+            _ => return Err("an event has a hook or a command".to_owned()),
+        };
+        let data = match (command, args, data, json, commit) {
+            (Some(name), args, None, None, None) => {
+                let args = args.unwrap_or_default();
+                json!({"schema": "gm.command/1", "name": name, "args": args})
+            }
+            (None, None, Some(data), None, None) => Value::Object(data),
+            (None, None, None, Some(text), None) => match serde_json::from_str(&text) {
                 Ok(Value::Object(data)) => Value::Object(data),
                 _ => return Err("json is not one JSON object".to_owned()),
             },
-            (None, None, Some(commit)) if hook == Hook::CommitAnalyzed => {
+            (None, None, None, None, Some(commit)) if hook == Hook::OnCommitAnalyzed => {
                 whole_commit(commit, index)?
             }
             _ => {
-                return Err(
-                    "an event has one of data, json, and for on_commit_analyzed commit".to_owned(),
-                );
+                let rule = "an event has one of data, json, and for on_commit_analyzed commit; a command may have args";
+                return Err(rule.to_owned());
             }
         };
         let wanted = match (reply, error) {
@@ -198,6 +229,12 @@ impl EventText {
             wanted,
         })
     }
+}
+
+/// One of the hooks that a manifest may list.
+fn named_hook(name: &str) -> Result<Hook, String> {
+    gm_manifest::Hook::parse(name).map_err(|unfit| unfit.rule().to_owned())?;
+    Hook::from_name(name).ok_or_else(|| format!("{name} is never called"))
 }
 
 /// A `gm.commit/1` with what the case says of it, and plain values for the rest.
@@ -352,7 +389,7 @@ mod tests {
         assert_eq!(case.config["a.b"], 7);
         assert_eq!(case.given_nodes, [json!({"id": "n", "kind": "k"})]);
         let first = &case.events[0];
-        assert_eq!((first.line, first.hook), (7, Hook::CommitAnalyzed));
+        assert_eq!((first.line, first.hook), (7, Hook::OnCommitAnalyzed));
         assert_eq!(first.data["message"], "m");
         assert_eq!(first.data["files"][0]["path"], "a");
         assert_eq!(first.data["files"][1]["status"], "A");
@@ -363,7 +400,25 @@ mod tests {
         assert_eq!(case.events[1].data, json!({"old": null}));
         assert_eq!(case.events[1].wanted, Wanted::Error("no".to_owned()));
         assert_eq!(case.expect_line, Some(17));
-        assert_eq!(case.events_text().lines().count(), 2);
+        let given = case.given_events();
+        assert_eq!(
+            given[1],
+            (Hook::OnNodeUpdated, None, b"{\"old\":null}".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_command_is_an_event_too() {
+        let text = "[given.storage]\nkey = \"text\"\n[[event]]\ncommand = \"suggest\"\nargs = [\"a\"]\n\
+            [[event]]\ncommand = \"all\"\n[expect.storage]\nkey = \"text\"";
+        let case = case(text);
+        assert_eq!(case.given_storage["key"], "text");
+        assert_eq!(case.events[0].command(), Some("suggest"));
+        assert_eq!(
+            case.events[1].data,
+            json!({"schema": "gm.command/1", "name": "all", "args": []})
+        );
+        assert_eq!(case.expect.storage.unwrap()["key"], "text");
     }
 
     #[test]
@@ -391,6 +446,15 @@ mod tests {
             ),
             (
                 "[[event]]\nhook = \"on_commit_analyzed\"\ndata = {}\nreply = true",
+                "line 1",
+            ),
+            (
+                "[[event]]\ncommand = \"x\"\nhook = \"on_node_updated\"\ndata = {}",
+                "line 1",
+            ),
+            ("[[event]]\ncommand = \"x\"\ndata = {}", "line 1"),
+            (
+                "[[event]]\nhook = \"on_node_updated\"\ndata = {}\nargs = []",
                 "line 1",
             ),
             ("[config]\na = { b = 1 }", "config"),

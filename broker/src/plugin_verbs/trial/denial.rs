@@ -1,6 +1,8 @@
 //! What to write into the manifest so that a denied call is granted.
 
-use gm_manifest::{ConfigPattern, GrantPath, GrantRoot, HostPermission, Manifest};
+use gm_manifest::{
+    ConfigPattern, GrantPath, GrantRoot, HostPermission, HostPort, Manifest, Network,
+};
 use gm_protocol::plan::HostOp;
 
 /// The line of `[permissions]` that would grant it; none if no line would.
@@ -9,6 +11,12 @@ pub(super) fn line_to_add(manifest: &Manifest, call: &str, what: &str) -> Option
     let asked = manifest.permissions();
     if op.is_file() {
         return path(manifest, op, what);
+    }
+    if op.is_storage() && asked.storage.is_none() {
+        return Some("storage = \"1mb\"".to_owned());
+    }
+    if op == HostOp::HttpRequest {
+        return host(manifest, what);
     }
     let permission = HostPermission::parse(op.permission()).ok()?;
     if !asked.host_api.contains(&permission) {
@@ -39,6 +47,19 @@ fn path(manifest: &Manifest, op: HostOp, what: &str) -> Option<String> {
     }
     let (read, write) = (list(read), list(write));
     Some(format!("filesystem = {{ read = {read}, write = {write} }}"))
+}
+
+fn host(manifest: &Manifest, what: &str) -> Option<String> {
+    // Without any grant nobody looks which host it is.
+    let asked =
+        HostPort::parse(what).map_or_else(|_| "NAME:PORT".to_owned(), |host| host.to_string());
+    let has: Vec<&str> = match &manifest.permissions().network {
+        Network::Denied => Vec::new(),
+        Network::Public => return None,
+        Network::Hosts(hosts) => hosts.iter().map(HostPort::as_str).collect(),
+    };
+    let hosts = list(has.into_iter().chain([asked.as_str()]));
+    Some(format!("network = {{ hosts = {hosts} }}"))
 }
 
 fn list<'a>(items: impl IntoIterator<Item = &'a str>) -> String {

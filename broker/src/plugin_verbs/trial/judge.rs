@@ -2,6 +2,7 @@
 
 use gm_manifest::Manifest;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 use super::case::{Case, Event, Wanted};
 use super::denial;
@@ -18,6 +19,8 @@ pub(super) struct Left {
     pub(super) records: Vec<Value>,
     /// As `graph dump` prints them.
     pub(super) graph: Vec<Value>,
+    /// What the plugin keeps.
+    pub(super) storage: BTreeMap<String, Value>,
 }
 
 /// What is to be said about a case.
@@ -33,7 +36,7 @@ pub(super) struct Verdict {
 #[derive(Debug)]
 pub(super) struct Failure {
     /// `reply`, `error`, `call`, `ending`, `detail`, `report`, `nodes`, `edges`,
-    /// `emitted`, `log`, `denied`, `refused` or `records`.
+    /// `storage`, `emitted`, `log`, `denied`, `refused` or `records`.
     pub(super) what: &'static str,
     /// The case's line.
     pub(super) line: Option<usize>,
@@ -81,6 +84,7 @@ pub(super) fn judge(case: &Case, manifest: &Manifest, left: &Left) -> Verdict {
         failures.extend(judged.ending());
         failures.extend(judged.report());
         failures.extend(judged.graph());
+        failures.extend(judged.storage());
         failures.extend(judged.emitted());
         failures.extend(judged.log());
     }
@@ -196,9 +200,18 @@ impl<'a> Judged<'a> {
 
     fn not_called(&self, event: &Event) -> Failure {
         let hook = event.hook.as_str();
-        let why = match self.manifest.hooks().contains(&event.hook) {
-            true => format!("{hook} was not answered"),
-            false => format!("{hook} was not called: the manifest's hooks don't list it"),
+        let listed = self
+            .manifest
+            .hooks()
+            .iter()
+            .any(|listed| listed.as_str() == hook);
+        let mut commands = self.manifest.commands().iter();
+        let why = match event.command() {
+            Some(name) if !commands.any(|command| command.name.as_str() == name) => {
+                format!("the manifest has no command {name}")
+            }
+            None if !listed => format!("{hook} was not called: the manifest's hooks don't list it"),
+            Some(_) | None => format!("{hook} was not answered"),
         };
         Failure::new("call", Some(event.line), why)
     }
@@ -263,6 +276,13 @@ impl<'a> Judged<'a> {
             }
         }
         failures
+    }
+
+    fn storage(&self) -> Option<Failure> {
+        let wanted = self.case.expect.storage.as_ref()?;
+        let got = &self.left.storage;
+        (wanted != got)
+            .then(|| Failure::differs("storage", self.case.expect_line, json!(wanted), json!(got)))
     }
 
     fn emitted(&self) -> Option<Failure> {

@@ -8,9 +8,10 @@ mod case;
 mod denial;
 mod judge;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gm_manifest::{Code, Manifest, PluginId, Refusal};
+use gm_manifest::{Bytes, Code, Manifest, PluginId, Refusal};
 use serde_json::{Value, json};
 
 use crate::args::Invocation;
@@ -25,6 +26,8 @@ use crate::package;
 use crate::prepare::{Workshop, named, native_allowed};
 use crate::registry::Registry;
 use crate::run;
+use crate::storage::{Storage, Unwritten};
+use crate::stream::Feed;
 
 use super::try_out::Tried;
 use case::Case;
@@ -32,8 +35,6 @@ use judge::{Failure, Verdict};
 
 /// Where cases lie, beside the package's directory.
 const CASES: &str = "tests";
-/// The events of one case, for the run to read.
-const EVENTS: &str = "events.jsonl";
 /// The most bytes of records that one case may make.
 const MAX_RECORDS: usize = 64 << 20;
 /// Who put what a case says was in the graph before.
@@ -66,7 +67,6 @@ pub(super) fn run(
         let trial = Trial {
             ready,
             home: &tried.home,
-            place: &place,
             config: &config,
             manifest: &manifest,
             allow_native: args.allow_native,
@@ -110,7 +110,6 @@ struct Tested {
 struct Trial<'a> {
     ready: &'a run::Ready<'a>,
     home: &'a Home,
-    place: &'a Dir,
     config: &'a Config,
     manifest: &'a Manifest,
     allow_native: bool,
@@ -136,9 +135,13 @@ impl Trial<'_> {
     fn one(&self, case: &Case) -> Result<(Verdict, u8), Refusal> {
         let id = self.manifest.id();
         let graph = self.graph(case)?;
-        self.place.write(EVENTS, case.events_text().as_bytes())?;
+        let storage = Kept {
+            dir: self.home.storage()?,
+            id,
+            quota: self.manifest.permissions().storage,
+        };
+        storage.fill(case)?;
         let options = RunOptions {
-            events: Some(self.place.path().join(EVENTS)),
             allow_native: self.allow_native,
             // One life: a second one would hide how the first one ended.
             fail_fast: true,
@@ -151,16 +154,18 @@ impl Trial<'_> {
             safe_mode: false,
         };
         let config = with_settings(self.config, id, case);
+        let feed = Feed::given(&config, &args.options, case.given_events())?;
         let (mut records, kept) = Output::kept(MAX_RECORDS);
+        let given = Some((feed, &graph));
         let exit = self
             .ready
-            .host(self.home, &config, &args, Some(&graph), &mut records)?;
+            .host(self.home, &config, &args, given, &mut records)?;
         let left = judge::Left {
             cut: records.is_closed(),
             records: parsed(&kept.lines()),
             graph: parsed(&dumped(&graph)?),
+            storage: storage.read()?,
         };
-        self.place.remove(EVENTS)?;
         Ok((judge::judge(case, self.manifest, &left), exit))
     }
 
@@ -182,6 +187,70 @@ impl Trial<'_> {
     }
 }
 
+/// What the plugin keeps for itself in the home of its tries.
+struct Kept<'a> {
+    dir: Dir,
+    id: &'a PluginId,
+    /// What the manifest asks for.
+    quota: Option<Bytes>,
+}
+
+impl Kept<'_> {
+    /// Drops what earlier cases left, and keeps what this one says was there.
+    fn fill(&self, case: &Case) -> Result<(), Refusal> {
+        Storage::forget(&self.dir, self.id)?;
+        if case.given_storage.is_empty() {
+            return Ok(());
+        }
+        let wrong = |why: &dyn std::fmt::Display| {
+            usage(format!(
+                "{}: what is given for the storage: {why}",
+                case.file
+            ))
+        };
+        let storage = self.open()?;
+        let storage = storage.ok_or_else(|| wrong(&"the manifest asks for no storage"))?;
+        let mut call = storage.begin(MAX_RECORDS);
+        for (key, value) in &case.given_storage {
+            let set = call.set(key.as_bytes(), value.as_bytes());
+            set.map_err(|error| wrong(&error))?;
+        }
+        let (done, kept) = call
+            .commit(|| Ok::<(), Unwritten>(()))
+            .map_err(|error| wrong(&error))?;
+        kept.map(|()| done).map_err(|error| wrong(&error))
+    }
+
+    fn open(&self) -> Result<Option<Storage>, Refusal> {
+        let open = |quota: Bytes| Storage::open(self.dir.path(), self.id, quota.get());
+        self.quota.map(open).transpose()
+    }
+
+    /// All keys and values; bytes that aren't UTF-8 as U+FFFD.
+    fn read(&self) -> Result<BTreeMap<String, Value>, Refusal> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Refusal::new(
+                Code::StoreCorrupt,
+                format!("storage of {}: {error}", self.id),
+            )
+        };
+        let Some(storage) = self.open()? else {
+            return Ok(BTreeMap::new());
+        };
+        let call = storage.begin(MAX_RECORDS);
+        let keys = call.list(b"").map_err(|error| unreadable(&error))?;
+        let keys: Vec<String> = serde_json::from_str(&keys).map_err(|error| unreadable(&error))?;
+        keys.into_iter()
+            .map(|key| {
+                let value = call
+                    .get(key.as_bytes())
+                    .map_err(|error| unreadable(&error))?;
+                Ok((key, String::from_utf8_lossy(&value).into()))
+            })
+            .collect()
+    }
+}
+
 /// The operator's configuration, with the case's settings in place of his own.
 fn with_settings(config: &Config, id: &PluginId, case: &Case) -> Config {
     let mut config = config.clone();
@@ -196,7 +265,7 @@ fn dumped(graph: &Graph) -> Result<Vec<String>, Refusal> {
     let mut bytes = Vec::new();
     graph.dump(&mut bytes, None, true).map_err(|error| {
         let what = format!("could not read the graph of a case: {error}");
-        Refusal::new(Code::InternalIo, what)
+        Refusal::new(Code::StoreCorrupt, what)
     })?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.lines().map(str::to_owned).collect())
