@@ -129,6 +129,18 @@ pub(crate) mod tests {
         }
     }
 
+    #[test]
+    fn each_kind_has_its_own_abis() {
+        for kind in ["wasm", "lua", "js", "native"] {
+            for abi in crate::Abi::ALL {
+                let line = format!("kind = \"{kind}\"\nabi = \"{abi}\"");
+                let text = HELLO.replace("kind = \"wasm\"", &line);
+                let read = Manifest::parse(text.as_bytes()).is_ok();
+                assert_eq!(read, accepts(&text), "{kind} {abi}");
+            }
+        }
+    }
+
     /// Lines whose value is judged alike by both, each with a place for it.
     const LINES: [&str; 10] = [
         "plugin_id = \"com.example.hello@\"",

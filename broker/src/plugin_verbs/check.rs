@@ -4,7 +4,7 @@
 //! only searched for names, since a module can't export or import a name that
 //! its bytes don't hold.
 
-use gm_manifest::{Finding, Kind, Manifest, Network, Refusal, Severity};
+use gm_manifest::{Abi, Finding, Kind, Manifest, Network, Refusal, Severity};
 use gm_protocol::plan::HostOp;
 use mind_gpg::{Artifact, SignedPlugin};
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ use crate::package;
 const WASM: &[u8] = b"\0asm";
 /// How machine code begins.
 const ELF: &[u8] = b"\x7fELF";
+
+/// The module that WASI's functions are imported from.
+const WASI: &str = "wasi_snapshot_preview1";
 
 pub(super) fn run(args: &CheckArgs, output: &mut Output) -> Result<u8, Refusal> {
     let package = package::read(&args.path)?;
@@ -68,7 +71,8 @@ fn code(package: &SignedPlugin) -> Result<Vec<Finding>, Refusal> {
         .iter()
         .filter_map(|(path, bytes)| of_its_kind(manifest, path, bytes))
         .collect();
-    if found.is_empty() {
+    // Other ABIs have other names for all of it.
+    if found.is_empty() && manifest.abi() == Abi::Gm2 {
         let holds = |name: &str| texts.iter().any(|(_, bytes)| holds(bytes, name));
         found.extend(missing_exports(manifest, holds));
         found.extend(unused_permissions(manifest, holds));
@@ -143,8 +147,11 @@ fn missing_exports(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<Fin
 /// Permissions none of whose calls the code can make.
 fn unused_permissions(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut used: BTreeMap<&str, bool> = BTreeMap::new();
+    // Through WASI's functions a module writes to its log and reads files too.
+    let has_wasi = manifest.kind() == Kind::Wasm && holds(WASI);
     for op in HostOp::ALL {
-        *used.entry(op.permission()).or_default() |= holds(op.as_str());
+        let by_wasi = has_wasi && (*op == HostOp::Log || op.is_file());
+        *used.entry(op.permission()).or_default() |= by_wasi || holds(op.as_str());
     }
     let is_unused = |permission: &str| used.get(permission) == Some(&false);
     let asked = manifest.permissions();

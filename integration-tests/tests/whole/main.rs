@@ -31,6 +31,7 @@ mod graph;
 mod guide;
 #[cfg(test)]
 mod headers;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod machine;
@@ -71,8 +72,9 @@ mod store;
 #[cfg(test)]
 mod structure;
 #[cfg(test)]
-mod third_party;
 mod templates;
+#[cfg(test)]
+mod third_party;
 #[cfg(test)]
 mod trials;
 #[cfg(test)]
