@@ -7,16 +7,18 @@ use std::sync::Mutex;
 
 use gm_integration_tests::home::text;
 use gm_integration_tests::process::{builder, command, is_there, run};
-use gm_integration_tests::{Ended, Home, Repository, project, skip};
+use gm_integration_tests::records::events;
+use gm_integration_tests::{Home, Repository, project, skip};
 use serde_json::json;
 
 /// What its makefile needs of the machine, and the example.
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str); 6] = [
     ("cargo", "co-change"),
     ("clang", "co-change-c"),
     ("npm", "co-change-as"),
     ("sh", "co-change-lua"),
     ("sh", "co-change-js"),
+    ("cc", "co-change-native"),
 ];
 
 /// An example's unsigned package, built by its own script; none if the machine
@@ -49,10 +51,12 @@ struct Made {
     report: String,
 }
 
-/// Runs a package on what `source` names, with these settings.
-fn made(package: &Path, config: &str, source: &[&str]) -> Made {
+/// A home with these settings that has the package, signed and loaded. Both words of
+/// the operator are there for the one that is machine code.
+fn home_with(package: &Path, config: &str) -> Home {
     let home = Home::new();
     home.configure(config);
+    home.allow_native(&["com.example.co-change-native"]);
     let copy = home.beside("package");
     std::fs::create_dir(&copy).unwrap();
     for file in std::fs::read_dir(package).unwrap() {
@@ -63,19 +67,20 @@ fn made(package: &Path, config: &str, source: &[&str]) -> Made {
     home.gm(&["gpg", "sign", text(&copy), "--key", text(&key)])
         .expect_exit(0);
     home.gm(&["plugin", "load", text(&copy)]).expect_exit(0);
+    home
+}
+
+/// Runs a package on what `source` names, with these settings.
+fn made(package: &Path, config: &str, source: &[&str]) -> Made {
+    let home = home_with(package, config);
     let graph = home.beside("graph.db");
     let place = ["--graph", text(&graph)];
 
-    let ran = home.broker(&[&["run"], source, &place].concat());
+    let ran = home.broker(&[&["run", "--allow-native"], source, &place].concat());
 
     ran.expect_exit(0);
-    let id = ran
-        .records
-        .iter()
-        .find(|record| record["event"] == "started")
-        .unwrap()["plugin"]
-        .as_str()
-        .unwrap();
+    let started = events(&ran.records, "started");
+    let id = started[0]["plugin"].as_str().unwrap();
     ran.expect_ending(id, "finished");
     let last = &ran.replies(id, "shutdown")[0]["reply"];
     Made {
@@ -245,30 +250,11 @@ fn a_wrong_setting_is_an_error_of_init_in_every_language() {
         let Some(package) = built(tool, example) else {
             continue;
         };
-        let home = Home::new();
-        home.configure("[config]\n\"cochange.max_files\" = 1\n");
-        let tried = try_out(&home, &package);
-        tried.expect_exit(1);
-        let id = format!("com.example.{example}");
-        assert!(
-            tried.one(&id, "ended")["detail"]
-                .as_str()
-                .unwrap()
-                .contains("cochange.max_files"),
-            "{tried:#?}"
-        );
+        let home = home_with(&package, "[config]\n\"cochange.max_files\" = 1\n");
+        let run = home.run_events("", &["--fail-fast", "--allow-native"]);
+        run.expect_exit(1);
+        let ended = run.one(&format!("com.example.{example}"), "ended");
+        let detail = ended["detail"].as_str().unwrap();
+        assert!(detail.contains("cochange.max_files"), "{run:#?}");
     }
-}
-
-fn try_out(home: &Home, package: &Path) -> Ended {
-    let events = home.beside("none.jsonl");
-    std::fs::write(&events, "").unwrap();
-    home.gm(&[
-        "plugin",
-        "try",
-        text(package),
-        "--events",
-        text(&events),
-        "--fail-fast",
-    ])
 }

@@ -102,6 +102,21 @@ fn plugin_in_javascript_is_begun_and_tested() {
 }
 
 #[test]
+fn native_plugins_are_begun_built_and_tested_with_both_opt_ins() {
+    for kind in ["native-c", "native-rust"] {
+        let home = Home::new();
+        let directory = begun(&home, kind);
+        build(&directory, kind);
+        let refused = home.gm(&["plugin", "test", text(&directory), "--allow-native"]);
+        refused.expect_refused(17, "policy/native-disallowed");
+        home.name_native(&[&format!("com.example.{kind}")]);
+        let refused = home.gm(&["plugin", "test", text(&directory)]);
+        refused.expect_refused(17, "policy/native-disallowed");
+        expect_good(&home, &directory, &["--allow-native"]);
+    }
+}
+
+#[test]
 fn nothing_that_exists_is_overwritten() {
     let home = Home::new();
     let directory = begun(&home, "lua");

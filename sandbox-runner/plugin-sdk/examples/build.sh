@@ -5,7 +5,7 @@
 #
 # Without names: the three in Rust. co-change-c needs clang and lld, co-change-as
 # node and npm (which fetches the compiler that package-lock.json names);
-# co-change-lua and co-change-js need nothing.
+# co-change-native cc; co-change-lua and co-change-js need nothing.
 set -eu
 
 if [ $# -lt 1 ]; then
@@ -39,6 +39,13 @@ in_c() {
         -Wl,--no-entry,--stack-first,--strip-all -o "$code" co-change-c/co_change.c
 }
 
+in_native_c() {
+    mkdir -p -- "$target/$1"
+    code=$target/$1/plugin.so
+    "${CC:-cc}" -std=c11 -O2 -fPIC -shared -fvisibility=hidden -Wl,-z,noexecstack,-z,now \
+        -I "$types" -o "$code" co-change-c/co_change.c
+}
+
 in_assemblyscript() {
     mkdir -p -- "$target/$1"
     cp -- "$1"/* "$types/gm.ts" "$target/$1"
@@ -64,6 +71,7 @@ for example; do
     }
     case $example in
     co-change-c) in_c "$example" ;;
+    co-change-native) in_native_c "$example" ;;
     co-change-as) in_assemblyscript "$example" ;;
     co-change-lua | co-change-js) code=$examples/$example/$entrypoint ;;
     *) in_rust "$example" ;;

@@ -38,6 +38,8 @@ typedef struct {
 typedef struct {
     uint32_t size, version; /* sizeof(gm_plugin_v2_t), 2 */
     const char *id;         /* the manifest's plugin_id */
+    /* Once, first. The init document is the host's first `result`; an error's text
+     * is said by the call "fail". 0 = done. */
     int32_t (*init)(const gm_host_v2_t *host, void **state);
     /* Calls a hook with the document `in`. *out = null is no reply. 0 = done,
      * other = error, and `out` then holds its text. */
@@ -280,24 +282,42 @@ typedef struct {
     int32_t (*hook)(const char *input, size_t length);
 } gm_hook_t;
 
-static int32_t gm_native_init(const gm_host_v2_t *host, void **state)
+static inline int32_t gm_native_run(const gm_hook_t *hooks, size_t count,
+                             const char *name, const char *in, size_t len)
 {
-    *state = NULL;
-    gm_now.host = host;
-    return host->version == 2 && host->size >= sizeof *host ? 0 : 1;
-}
-
-static int32_t gm_native_call(const gm_hook_t *hooks, size_t count,
-                              const char *name, const uint8_t *in, size_t len,
-                              uint8_t **out, size_t *out_len)
-{
-    int32_t status = 0;
-    *out = NULL;
-    *out_len = 0;
-    gm_scratch_clear();
     for (size_t i = 0; i < count; i++)
         if (!strcmp(hooks[i].name, name))
-            status = hooks[i].hook((const char *)in, len);
+            return hooks[i].hook(in, len);
+    return 0;
+}
+
+static inline int32_t gm_native_init(const gm_hook_t *hooks, size_t count,
+                                     const gm_host_v2_t *host, void **state)
+{
+    size_t room = 4096, length;
+    char *document;
+    *state = NULL;
+    if (host->version != 2 || host->size < sizeof *host)
+        return 1;
+    gm_now.host = host;
+    /* How long it is isn't told: it is whole once there is room left. */
+    do {
+        room *= 2;
+        document = gm_scratch(room);
+        length = (size_t)gm_result(document, room);
+    } while (length == room);
+    int32_t status = gm_native_run(hooks, count, "init", document, length);
+    if (status && gm_now.failure)
+        gm_ask("fail", gm_now.failure, gm_now.failure_length, NULL, 0, 0, 0);
+    return status;
+}
+
+static inline int32_t gm_native_call(const gm_hook_t *hooks, size_t count,
+                                     const char *name, const uint8_t *in, size_t len,
+                                     uint8_t **out, size_t *out_len)
+{
+    gm_scratch_clear();
+    int32_t status = gm_native_run(hooks, count, name, (const char *)in, len);
     char **said = status ? &gm_now.failure : &gm_now.reply;
     *out = (uint8_t *)*said;
     *out_len = status ? gm_now.failure_length : gm_now.reply_length;
@@ -309,14 +329,14 @@ static int32_t gm_native_call(const gm_hook_t *hooks, size_t count,
     return status;
 }
 
-static void gm_native_free(void *state, uint8_t *buffer, size_t len)
+static inline void gm_native_free(void *state, uint8_t *buffer, size_t len)
 {
     (void)state;
     (void)len;
     free(buffer);
 }
 
-static void gm_native_fini(void *state)
+static inline void gm_native_fini(void *state)
 {
     (void)state;
     gm_scratch_clear();
@@ -324,20 +344,27 @@ static void gm_native_fini(void *state)
 
 /* The plugin: its id, and each hook with its name. Once, at the end of the file. */
 #define GM_PLUGIN(plugin_id, ...)                                              \
+    static const gm_hook_t gm_native_hooks[] = {__VA_ARGS__};                  \
+    static int32_t gm_native_first(const gm_host_v2_t *host, void **state)     \
+    {                                                                          \
+        return gm_native_init(gm_native_hooks,                                 \
+                              sizeof gm_native_hooks / sizeof *gm_native_hooks, \
+                              host, state);                                    \
+    }                                                                          \
     static int32_t gm_native_hook(void *state, const char *name,               \
                                   const uint8_t *in, size_t len,               \
                                   uint8_t **out, size_t *out_len)              \
     {                                                                          \
-        static const gm_hook_t hooks[] = {__VA_ARGS__};                        \
         (void)state;                                                           \
-        return gm_native_call(hooks, sizeof hooks / sizeof *hooks, name, in,   \
-                              len, out, out_len);                              \
+        return gm_native_call(gm_native_hooks,                                 \
+                              sizeof gm_native_hooks / sizeof *gm_native_hooks, \
+                              name, in, len, out, out_len);                    \
     }                                                                          \
     const gm_plugin_v2_t *gm_plugin_v2(void)                                   \
     {                                                                          \
         static const gm_plugin_v2_t plugin = {                                 \
             sizeof(gm_plugin_v2_t), 2,              plugin_id,                 \
-            gm_native_init,         gm_native_hook, gm_native_free,            \
+            gm_native_first,        gm_native_hook, gm_native_free,            \
             gm_native_fini,                                                    \
         };                                                                     \
         return &plugin;                                                        \

@@ -3,4 +3,4 @@
 set -eu
 cd -- "$(dirname -- "$0")"
 "${CC:-cc}" -std=c11 -Wall -Wextra -O2 -fPIC -shared -fvisibility=hidden \
-    -Wl,-z,noexecstack -o package/plugin.so plugin.c
+    -Wl,-z,noexecstack,-z,now -o package/plugin.so plugin.c

@@ -105,6 +105,18 @@ impl Gm {
         if status < 0 { Err(status) } else { Ok(status) }
     }
 
+    /// The document of `init`: it is the first result, and how long it is isn't told.
+    fn first_result(&self) -> Vec<u8> {
+        let mut room = 8192;
+        loop {
+            let document = self.result(room);
+            if document.len() < usize::try_from(room).unwrap_or(0) {
+                return document;
+            }
+            room *= 2;
+        }
+    }
+
     /// The last result, of which a call has told the length.
     pub fn result(&self, length: i64) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -143,12 +155,24 @@ unsafe extern "C" fn init<P: Plugin>(host: *const Host, state: *mut *mut c_void)
     if version != 2 || (size as usize) < size_of::<Host>() {
         return 1;
     }
-    let made = std::panic::catch_unwind(P::default);
-    let Ok(plugin) = made else { return 1 };
     let gm = Gm(host);
-    // SAFETY: `state` is where the host wants the pointer.
-    unsafe { *state = Box::into_raw(Box::new(State { gm, plugin })).cast() };
-    0
+    // No panic may reach the host.
+    let begun = std::panic::catch_unwind(|| {
+        let mut plugin = P::default();
+        let document = serde_json::from_slice(&gm.first_result()).unwrap_or_default();
+        plugin.call(&gm, "init", &document).map(|_| plugin)
+    });
+    match begun.unwrap_or_else(|_| Err("the plugin panicked".to_owned())) {
+        Ok(plugin) => {
+            // SAFETY: `state` is where the host wants the pointer.
+            unsafe { *state = Box::into_raw(Box::new(State { gm, plugin })).cast() };
+            0
+        }
+        Err(text) => {
+            let _ = gm.call("fail", text.as_bytes(), &[], 0, 0);
+            1
+        }
+    }
 }
 
 unsafe extern "C" fn call<P: Plugin>(
