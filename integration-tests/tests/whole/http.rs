@@ -242,6 +242,40 @@ fn the_operators_exception_for_one_plugin_counts() {
     );
 }
 
+#[test]
+fn scripts_make_requests_like_every_other_plugin() {
+    let server = Server::saying("hello");
+    let (granted, private) = (server.url("/"), "http://10.0.0.1/");
+    let events = [get(&granted), get(private)].concat();
+    let lua = "function on_commit_analyzed(request)
+      local ok, got = pcall(gm.http_request, request)
+      if ok then return {status = got.status, body = got.body} end
+      return {code = got.code, message = got.message}
+    end";
+    let js = "export function on_commit_analyzed(request) {
+      try { const {status, body} = gm.http_request(request); return {status, body} }
+      catch (error) { return {code: error.code, message: error.message} }
+    }";
+    for (kind, script) in [("lua", lua), ("js", js)] {
+        let home = home(&[&server], "");
+        let package = Package::script("asker", kind, script).permission("network", "true");
+        home.load(&package);
+        let run = home.run_events(&events, &[]);
+        let replies = run.replies(package.plugin(), "on_commit_analyzed");
+        assert_eq!(
+            replies[0]["reply"],
+            json!({"status": 200, "body": "hello"}),
+            "{kind}"
+        );
+        let refused = &replies[1]["reply"];
+        assert_eq!(refused["code"], "net", "{kind}");
+        assert!(
+            text(refused, "message").contains("address: "),
+            "{kind}: {refused}"
+        );
+    }
+}
+
 /// A server that drips for ever.
 fn dripping() -> Server {
     Server::start(|_, stream| {

@@ -8,15 +8,16 @@
 use std::path::{Path, PathBuf};
 
 use gm_integration_tests::records::text;
+use gm_integration_tests::server::Server;
 use gm_integration_tests::{Ended, Home, Package, process, project, skip};
+use serde_json::{Value, json};
 
 const ID: &str = "com.test.third-party";
 const EVENT: &str = "{\"hook\":\"on_commit_analyzed\",\"data\":{}}\n";
 
 /// Whether the packages could not be fetched here, and may be missing.
 fn registries_lacking() -> bool {
-    let last = project().join("target/third-party/inspect.lua");
-    skip::lacks("registries", last.is_file())
+    skip::lacks("registries", fetched("complete").is_file())
 }
 
 fn fetched(name: &str) -> PathBuf {
@@ -288,6 +289,254 @@ fn a_program_that_finds_no_arguments_ends_with_its_status_and_says_so_in_the_log
             .any(|line| text(line, "text").starts_with("Error: ")),
         "{run:#?}"
     );
+}
+
+/// What a published script of this kind answers, asked by a script of ours that
+/// has it beside itself, unchanged, as `lib`.
+fn scripted(kind: &str, library: &str, main: &str) -> Ended {
+    let home = Home::new();
+    home.configure("[restart]\nmax = 0\n");
+    let package = Package::script("third-party", kind, main)
+        .asset(&format!("lib.{kind}"), &bytes(library))
+        .permission("time_limit", "\"10s\"");
+    home.load(&package);
+    home.run_events(EVENT, &[])
+}
+
+fn answer(kind: &str, library: &str, main: &str) -> Value {
+    let run = scripted(kind, library, main);
+    run.expect_exit(0);
+    run.replies(ID, "on_commit_analyzed")[0]["reply"].clone()
+}
+
+fn js(library: &str, import: &str, expression: &str) -> Value {
+    let main = format!(
+        "import {import} from 'lib.js'\nexport function on_commit_analyzed() {{ return {{is: {expression}}} }}"
+    );
+    answer("js", library, &main)["is"].clone()
+}
+
+fn lua(library: &str, expression: &str) -> Value {
+    let main = format!(
+        "local lib = require('lib.lua')\nfunction on_commit_analyzed() return {{is = {expression}}} end"
+    );
+    answer("lua", library, &main)["is"].clone()
+}
+
+#[test]
+fn a_distance_is_measured_in_javascript() {
+    if registries_lacking() {
+        return;
+    }
+    assert_eq!(js("leven.js", "leven", "leven('kitten', 'sitting')"), 3);
+}
+
+#[test]
+fn markdown_is_rendered_in_javascript() {
+    if registries_lacking() {
+        return;
+    }
+    let html = js(
+        "marked.js",
+        "{ marked }",
+        "marked.parse('# Hi *you*\\n\\n- a\\n- b')",
+    );
+    assert_eq!(
+        html,
+        "<h1>Hi <em>you</em></h1>\n<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n"
+    );
+}
+
+#[test]
+fn javascript_is_parsed_in_javascript() {
+    if registries_lacking() {
+        return;
+    }
+    let parse =
+        "parse('let a = 1 + 2n; class B { #c }', {ecmaVersion: 2022}).body.map(node => node.type)";
+    let types = js("acorn.js", "{ parse }", parse);
+    assert_eq!(types, json!(["VariableDeclaration", "ClassDeclaration"]));
+}
+
+#[test]
+fn yaml_is_read_in_javascript() {
+    if registries_lacking() {
+        return;
+    }
+    let read = js("js-yaml.js", "{ load }", "load('a: [1, 2]\\nb: {c: d}\\n')");
+    assert_eq!(read, json!({"a": [1, 2], "b": {"c": "d"}}));
+}
+
+#[test]
+fn bytes_are_packed_and_unpacked_in_javascript() {
+    if registries_lacking() {
+        return;
+    }
+    let round = "(() => { const packed = gzipSync(strToU8('hello '.repeat(500)));
+        return [packed.length < 100, strFromU8(gunzipSync(packed)).length] })()";
+    let lengths = js(
+        "fflate.js",
+        "{ gzipSync, gunzipSync, strToU8, strFromU8 }",
+        round,
+    );
+    assert_eq!(lengths, json!([true, 3000]));
+}
+
+#[test]
+fn base64_is_written_in_lua() {
+    if registries_lacking() {
+        return;
+    }
+    let both = lua(
+        "basexx.lua",
+        "{lib.to_base64('hello'), lib.from_hex('6869')}",
+    );
+    assert_eq!(both, json!(["aGVsbG8=", "hi"]));
+}
+
+#[test]
+fn json_is_written_and_read_in_lua() {
+    if registries_lacking() {
+        return;
+    }
+    let both = lua(
+        "dkjson.lua",
+        "{lib.encode({1, 2, {a = 'ä'}}), lib.decode('{\"b\": [true, 2.5]}').b[2]}",
+    );
+    assert_eq!(both, json!(["[1,2,{\"a\":\"ä\"}]", 2.5]));
+}
+
+#[test]
+fn a_table_is_shown_in_lua() {
+    if registries_lacking() {
+        return;
+    }
+    let shown = lua("inspect.lua", "lib({1, 'b', c = {d = true}})");
+    assert_eq!(shown, "{ 1, \"b\",\n  c = {\n    d = true\n  }\n}");
+}
+
+#[test]
+fn a_command_line_is_parsed_in_lua() {
+    if registries_lacking() {
+        return;
+    }
+    let parse = "(function()
+        local parser = lib('x'):add_help(false)
+        parser:argument('file'); parser:option('-l --level'); parser:flag('-v')
+        return parser:parse({'-v', 'a.txt', '--level', '3'}) end)()";
+    let parsed = lua("argparse.lua", parse);
+    assert_eq!(parsed, json!({"file": "a.txt", "level": "3", "v": true}));
+}
+
+#[test]
+fn a_script_that_needs_files_fails_by_the_name_of_what_is_not_there() {
+    if registries_lacking() {
+        return;
+    }
+    let main = "import { locatePathSync } from 'lib.js'
+        export function on_commit_analyzed() { return {is: locatePathSync(['a'])} }";
+    for (kind, library, main, missing) in [
+        ("js", "locate-path.js", main, "node:process"),
+        ("lua", "penlight-file.lua", "require('lib.lua')", "os"),
+    ] {
+        let run = scripted(kind, library, main);
+        run.expect_exit(1);
+        let ended = run.expect_ending(ID, "failed");
+        assert!(text(ended, "detail").contains(missing), "{ended:#}");
+    }
+}
+
+/// The plugin that was made with Extism's kit for Rust.
+fn kit() -> Package {
+    Package::with_code(ID, &bytes("kit.wasm"))
+        .abi("extism-1")
+        .command("shout")
+        .permission("host_api", "[\"log:write\", \"config:read\"]")
+        .permission("config", "[\"kit.*\"]")
+}
+
+#[test]
+fn a_plugin_of_extisms_kit_counts_greets_and_asks() {
+    if registries_lacking() {
+        return;
+    }
+    let server = Server::saying("answer");
+    let home = Home::new();
+    home.configure(&format!(
+        "[config]\n\"kit.greeting\" = \"hello\"\n[grants]\nnetwork = true\nhost_api = [\"log:write\", \"config:read\"]\n[http]\nallow_private = [{:?}]\n",
+        server.authority()
+    ));
+    let hosts = format!("{{ hosts = [{:?}] }}", server.authority());
+    home.load(&kit().permission("network", &hosts));
+    let event =
+        |data: &Value| json!({"hook": "on_commit_analyzed", "data": data}).to_string() + "\n";
+    let url = format!("http://{}/x", server.authority());
+    let events = [
+        json!({"text": "Extism"}),
+        json!({"text": "aeiou", "url": url}),
+        json!({"text": "none", "url": "http://127.0.0.1:9/"}),
+        json!({}),
+    ];
+    let events: String = events.iter().map(event).collect();
+    let run = home.run_events(&events, &["--logs"]);
+    run.expect_exit(1);
+    run.expect_ending(ID, "finished");
+    let replies = run.replies(ID, "on_commit_analyzed");
+    let said = |n: usize| &replies[n]["reply"];
+    assert_eq!(
+        said(0),
+        &json!({"vowels": 2, "total": 2, "greeting": "hello", "body": null})
+    );
+    assert_eq!(
+        said(1),
+        &json!({"vowels": 5, "total": 7, "greeting": "hello", "body": "200 answer"})
+    );
+    // What was not granted was not asked, and is on record.
+    assert_eq!(said(2)["body"], "0 ");
+    let denied = run.of(ID, "denied");
+    assert_eq!(text(denied[0], "call"), "http_request");
+    assert_eq!(text(replies[3], "error"), "no text to count in");
+    let lines = run.of(ID, "log");
+    assert!(
+        lines
+            .iter()
+            .any(|line| text(line, "text") == "5 vowels" && text(line, "level") == "warn")
+    );
+}
+
+#[test]
+fn a_function_of_extisms_kit_is_a_command() {
+    if registries_lacking() {
+        return;
+    }
+    let home = Home::new();
+    home.configure("[grants]\nnetwork = true\nhost_api = [\"log:write\", \"config:read\"]\n");
+    home.load(&kit().permission("network", "{ hosts = [\"a.example:443\"] }"));
+    let ended = home.gm(&["plugin", "run", ID, "shout", "--", "hello there"]);
+    ended.expect_exit(0);
+    assert_eq!(text(ended.last(), "text"), "HELLO THERE");
+}
+
+#[test]
+fn a_published_plugin_of_extism_runs_scripts_as_its_commands() {
+    if registries_lacking() {
+        return;
+    }
+    let home = Home::new();
+    home.configure("[grants]\nnetwork = true\nhost_api = [\"log:write\", \"config:read\"]\n");
+    let package = Package::with_code(ID, &bytes("func-gen.wasm"))
+        .abi("extism-1")
+        .hooks(&[])
+        .command("register-function")
+        .command("invoke")
+        .permission("time_limit", "\"10s\"")
+        .permission("host_api", "[\"log:write\", \"config:read\"]")
+        .permission("config", "[\"a.b\"]")
+        .permission("network", "{ hosts = [\"a.example:443\"] }");
+    home.load(&package);
+    let script = "module.exports = (text) => text.split('').reverse().join('')";
+    let ended = home.gm(&["plugin", "run", ID, "register-function", "--", script]);
+    panic!("{ended:#?}");
 }
 
 /// The refusal of a module that is loaded as it was published.
