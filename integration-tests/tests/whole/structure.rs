@@ -63,8 +63,12 @@ const STATIC: &[&str] = &[
     "gm-compile-wasm",
     "gm-run-lua",
     "gm-run-js",
+    "gm-init",
     "gm-http",
 ];
+
+/// What a binary may be linked with that has its libraries mounted into its tree.
+const LIBRARIES: &[&str] = &["libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"];
 
 /// What the linker leaves of the code generator in a binary that holds it.
 const CODE_GENERATOR: &[u8] = b"cranelift_codegen";
@@ -239,6 +243,45 @@ fn process_that_makes_requests_links_no_engine_and_nothing_else_links_tls() {
 }
 
 #[test]
+fn runners_of_machine_code_link_no_engine_and_nothing_that_decides() {
+    for feature in ["native", "program"] {
+        let words = ["-p", "gm-sandbox-runner", "--no-default-features"];
+        let linked = tree(&[&words[..], &["--features", feature]].concat());
+        assert!(linked.contains("landlock"), "{linked:?}");
+        for other in [
+            "wasmer",
+            "mlua",
+            "rquickjs",
+            "rustls",
+            "sequoia-openpgp",
+            "seccompiler",
+            "toml",
+            "ipc-channel",
+            "gix",
+        ] {
+            assert!(
+                !linked.contains(other),
+                "the runner of {feature} links {other}"
+            );
+        }
+    }
+}
+
+#[test]
+fn runner_of_shared_objects_needs_no_library_but_those_that_are_mounted() {
+    let mut readelf = gm_integration_tests::process::command("readelf", Path::new("/"));
+    let said = run(readelf.arg("-d").arg(binary("gm-run-native")), b"");
+    said.expect_exit(0);
+    let of = |tag: &str| -> Vec<&str> {
+        let lines = said.stdout.lines().filter(|line| line.contains(tag));
+        let names = lines.filter_map(|line| line.split_once('[')?.1.split_once(']'));
+        names.map(|(name, _)| name).collect()
+    };
+    assert_eq!(of("(NEEDED)"), LIBRARIES);
+    assert_eq!(of("(RUNPATH)"), ["/lib64"]);
+}
+
+#[test]
 fn broker_is_linked_without_an_engine() {
     let linked = tree(&["-p", "gm-broker"]);
     assert!(linked.contains("sequoia-openpgp"), "{linked:?}");
@@ -263,6 +306,8 @@ fn code_generator_is_in_the_compiler_alone() {
         "gm-run-wasm",
         "gm-run-lua",
         "gm-run-js",
+        "gm-run-native",
+        "gm-init",
         "gm-launcher",
         "gm-broker",
         "gm",
@@ -278,7 +323,15 @@ fn engine_is_in_the_engine_binaries_alone() {
         holds_it("gm-run-wasm"),
         "the search would find nothing anywhere"
     );
-    for name in ["gm-run-lua", "gm-run-js", "gm-launcher", "gm-broker", "gm"] {
+    for name in [
+        "gm-run-lua",
+        "gm-run-js",
+        "gm-run-native",
+        "gm-init",
+        "gm-launcher",
+        "gm-broker",
+        "gm",
+    ] {
         assert!(!holds_it(name), "{name} holds the engine");
     }
 }

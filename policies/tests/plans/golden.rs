@@ -60,3 +60,22 @@ fn co_change_may_do_this() {
     insta::assert_snapshot!("co-change.text", text(example!("co-change")));
     insta::assert_snapshot!("co-change.json", json(example!("co-change")));
 }
+
+/// What both forms of machine code ask for, each with a file of the package.
+fn machine_code(abi: &str) -> String {
+    format!(
+        "[identity]\nplugin_id = \"com.example.native\"\npublic_key = \"\"\n\n[plugin]\nname = \"Native\"\nversion = \"1.0.0\"\napi_version = \"2.0\"\nkind = \"native\"\nabi = \"{abi}\"\nentrypoint = \"plugin\"\nfiles = [\"words.txt\"]\n\n[permissions]\nmemory_limit = \"4mb\"\nhost_api = [\"nodes:read\"]\n"
+    )
+}
+
+#[test]
+fn a_shared_object_may_do_this() {
+    insta::assert_snapshot!("native.text", text(&machine_code("gm-2")));
+    insta::assert_snapshot!("native.json", json(&machine_code("gm-2")));
+}
+
+#[test]
+fn a_program_may_do_this() {
+    insta::assert_snapshot!("program.text", text(&machine_code("program-1")));
+    insta::assert_snapshot!("program.json", json(&machine_code("program-1")));
+}
