@@ -107,7 +107,7 @@ mod tests {
         let fault = ModuleFault {
             kind: ModuleFaultKind::ImportNotGranted,
             name: "node_put".into(),
-            detail: String::new(),
+            detail: "node_put".into(),
         };
         let refusal = of_module(&fault);
         assert_eq!(refusal.code, Code::PolicyImportNotGranted);
@@ -121,7 +121,7 @@ mod tests {
         let fault = ModuleFault {
             kind: ModuleFaultKind::ImportNotGranted,
             name: "storage_set".into(),
-            detail: String::new(),
+            detail: "storage_set".into(),
         };
         let detail = of_module(&fault).detail;
         let line = "needs \"storage\"; in the manifest: [permissions] storage = \"1mb\"";

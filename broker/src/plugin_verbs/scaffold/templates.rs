@@ -59,6 +59,7 @@ pub(super) const SDK: Files = &[
     ("gm-plugin/src/exports.rs", Whole(sdk!("src/exports.rs"))),
     ("gm-plugin/src/graph.rs", Whole(sdk!("src/graph.rs"))),
     ("gm-plugin/src/host.rs", Whole(sdk!("src/host.rs"))),
+    ("gm-plugin/src/http.rs", Whole(sdk!("src/http.rs"))),
     ("gm-plugin/src/imports.rs", Whole(sdk!("src/imports.rs"))),
     ("gm-plugin/src/lib.rs", Whole(sdk!("src/lib.rs"))),
     ("gm-plugin/src/payload.rs", Whole(sdk!("src/payload.rs"))),
