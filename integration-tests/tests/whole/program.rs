@@ -81,7 +81,10 @@ fn error_output_of_a_program_is_its_log_without_a_grant() {
 #[test]
 fn fork_bombs_of_a_program_end_at_sixteen_processes() {
     for what in ["bomb", "patient-bomb"] {
-        let package = program("program", &[]).permission("time_limit", "\"1s\"");
+        // Enough memory for sixteen of it, or that limit would be met first.
+        let package = program("program", &[])
+            .permission("time_limit", "\"1s\"")
+            .permission("memory_limit", "\"256mb\"");
 
         let run = run_beside(&package, &["reply", what]);
 

@@ -29,17 +29,6 @@ fn lines(plan: &Plan, kind: &str) -> Vec<serde_json::Value> {
         .collect()
 }
 
-#[test]
-fn abi_without_an_engine_has_no_plan() {
-    let manifest = manifest("wasm\"\nabi = \"extism-1", "");
-    let refused = Plan::derive(&manifest, &Operator::default());
-    let refusal = refused.map(|_| ()).unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.manifest_line),
-        (Code::WallKindUnsupported, Some(9))
-    );
-}
-
 fn machine_code(abi: &str) -> Plan {
     let manifest = manifest(&format!("native\"\nabi = \"{abi}"), "");
     Plan::derive(&manifest, &Operator::default()).unwrap()
