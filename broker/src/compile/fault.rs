@@ -106,7 +106,7 @@ mod tests {
     fn an_import_that_is_not_granted_names_import_permission_and_manifest_line() {
         let fault = ModuleFault {
             kind: ModuleFaultKind::ImportNotGranted,
-            name: "node_put".into(),
+            name: "gm.node_put".into(),
             detail: "node_put".into(),
         };
         let refusal = of_module(&fault);
@@ -120,12 +120,27 @@ mod tests {
     fn a_call_of_storage_without_storage_names_the_line_to_add() {
         let fault = ModuleFault {
             kind: ModuleFaultKind::ImportNotGranted,
-            name: "storage_set".into(),
+            name: "gm.storage_set".into(),
             detail: "storage_set".into(),
         };
         let detail = of_module(&fault).detail;
         let line = "needs \"storage\"; in the manifest: [permissions] storage = \"1mb\"";
         assert!(detail.ends_with(line), "{detail}");
+    }
+
+    #[test]
+    fn an_import_of_another_host_is_named_as_the_module_has_it() {
+        let fault = ModuleFault {
+            kind: ModuleFaultKind::ImportNotGranted,
+            name: "env.extism_http_request".into(),
+            detail: "http_request".into(),
+        };
+        let detail = of_module(&fault).detail;
+        assert!(
+            detail.contains("imports env.extism_http_request,"),
+            "{detail}"
+        );
+        assert!(detail.contains("network = { hosts"), "{detail}");
     }
 
     #[test]
