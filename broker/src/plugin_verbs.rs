@@ -57,6 +57,12 @@ fn typed_id(text: &str) -> Result<PluginId, Refusal> {
         .map_err(|unfit| usage(format!("{text:?} is no id of a plugin")).rule(unfit.rule()))
 }
 
+/// `1 case`, `2 cases`.
+fn counted(count: usize, word: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {word}{s}")
+}
+
 fn trust(home: &Home) -> Result<TrustStore, Refusal> {
     TrustStore::open(home.trust()?.path())
 }

@@ -216,11 +216,11 @@ fn say(package: &SignedPlugin, findings: &[Finding], output: &mut Output) {
         .map(|file| file.digest().len)
         .sum();
     output.line(&format!(
-        "{} {} ({}): {} files, {bytes} bytes, {}",
+        "{} {} ({}): {}, {bytes} bytes, {}",
         manifest.id(),
         manifest.version(),
         manifest.kind(),
-        package.artifacts().len(),
+        super::counted(package.artifacts().len(), "file"),
         if is_signed(manifest) {
             "signed (not verified here)"
         } else {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod author;
 #[cfg(test)]
+mod authors;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod codes;

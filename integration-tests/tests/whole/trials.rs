@@ -208,7 +208,7 @@ fn people_read_what_failed_where_and_what_the_manifest_lacks() {
     for line in [
         "      line 1: denied: config_get other.key\n",
         "      in plugin.manifest.toml: config = [\"test.*\", \"other.key\"]\n",
-        "1 cases, 1 failed",
+        "1 case, 1 failed",
     ] {
         assert!(told.stdout.contains(line), "{}", told.stdout);
     }

@@ -321,6 +321,36 @@ mod tests {
     }
 
     #[test]
+    fn types_of_every_language_know_every_call_of_the_host() {
+        for (file, text) in [
+            (
+                "gm.h",
+                include_str!("../../../../sandbox-runner/plugin-sdk/types/gm.h"),
+            ),
+            (
+                "gm_native.h",
+                include_str!("../../../../sandbox-runner/plugin-sdk/types/gm_native.h"),
+            ),
+            (
+                "gm.ts",
+                include_str!("../../../../sandbox-runner/plugin-sdk/types/gm.ts"),
+            ),
+            (
+                "gm.d.ts",
+                include_str!("../../../../sandbox-runner/plugin-sdk/types/gm.d.ts"),
+            ),
+            (
+                "gm.d.luau",
+                include_str!("../../../../sandbox-runner/plugin-sdk/types/gm.d.luau"),
+            ),
+        ] {
+            for op in gm_protocol::plan::HostOp::ALL {
+                assert!(text.contains(op.as_str()), "{file} lacks {op:?}");
+            }
+        }
+    }
+
+    #[test]
     fn directory_that_holds_something_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let full = dir.path().join("full");

@@ -284,7 +284,8 @@ fn say(case: &Case, verdict: &Verdict, output: &mut Output) {
         ending,
     } = verdict;
     let word = if failures.is_empty() { "ok  " } else { "FAIL" };
-    output.line(&format!("{word}  {}  {calls} calls", case.file));
+    let calls_made = super::counted(*calls, "call");
+    output.line(&format!("{word}  {}  {calls_made}", case.file));
     for failure in failures {
         let line = failure
             .line
@@ -329,7 +330,8 @@ fn finish(
     output: &mut Output,
 ) -> u8 {
     let exit = signal.unwrap_or(u8::from(failed > 0));
-    output.line(&format!("{cases} cases, {failed} failed"));
+    let tested = super::counted(cases, "case");
+    output.line(&format!("{tested}, {failed} failed"));
     let fields = [
         ("plugin", json!(manifest.id().as_str())),
         ("version", json!(manifest.version().to_string())),
