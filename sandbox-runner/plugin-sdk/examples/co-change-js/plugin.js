@@ -18,12 +18,6 @@ const PATH_BYTES = 16 * 1024 * 1024;
 const BESIDE_A_PATH = 64;
 /** With more pairs than this, the weakest are forgotten. */
 const MOST_PAIRS = 435000;
-/**
- * A pair's key is the number of its lower path times this, and the other's: there is
- * room for a quarter of a million paths.
- */
-const OTHER = 2 ** 20;
-
 /** What the operator may set: keys cochange.* of the host's configuration. */
 const settings = { max_files: 30, min_weight: 1, top: 20 };
 
@@ -37,12 +31,18 @@ const paths = [];
 const commits = [];
 let roomForPaths = PATH_BYTES;
 
-/** Weights by pair. @type {Map<number, number>} */
-const weights = new Map();
+/**
+ * Weights by the number of the lower path, then by that of the other: small numbers
+ * make quick keys.
+ * @type {Map<number, number>[]}
+ */
+const weights = [];
+let weightsCount = 0;
 /** @type {Set<number>} */
 const waitingFiles = new Set();
-/** @type {Set<number>} */
-const waitingPairs = new Set();
+/** @type {Set<number>[]} */
+const waitingPairs = [];
+let waitingPairsCount = 0;
 
 // -- counting -------------------------------------------------------------------
 
@@ -96,6 +96,8 @@ function numberOf(path) {
   roomForPaths -= takes;
   numbers.set(path, paths.length);
   commits.push(0);
+  weights.push(new Map());
+  waitingPairs.push(new Set());
   return paths.push(path) - 1;
 }
 
@@ -113,29 +115,31 @@ function count(changed) {
   for (const [at, a] of known.entries()) {
     commits[a]++;
     waitingFiles.add(a);
+    const [row, waiting] = [weights[a], waitingPairs[a]];
+    const [before, waited] = [row.size, waiting.size];
     for (let other = at + 1; other < known.length; other++) {
-      const pair = a * OTHER + known[other];
-      weights.set(pair, (weights.get(pair) ?? 0) + 1);
-      waitingPairs.add(pair);
+      const b = known[other];
+      row.set(b, (row.get(b) ?? 0) + 1);
+      waiting.add(b);
     }
+    weightsCount += row.size - before;
+    waitingPairsCount += waiting.size - waited;
   }
 }
 
 /** Forgets the weakest pairs until a quarter of the room is free again. */
 function forgetTheWeakest() {
-  for (let floor = 1; weights.size > Math.floor(MOST_PAIRS / 4) * 3; floor *= 2) {
-    const before = weights.size;
-    for (const [pair, weight] of weights) if (weight <= floor) weights.delete(pair);
-    seen.forgotten += before - weights.size;
+  for (let floor = 1; weightsCount > Math.floor(MOST_PAIRS / 4) * 3; floor *= 2) {
+    for (const row of weights) {
+      const before = row.size;
+      for (const [b, weight] of row) if (weight <= floor) row.delete(b);
+      seen.forgotten += before - row.size;
+      weightsCount -= before - row.size;
+    }
   }
 }
 
 // -- putting --------------------------------------------------------------------
-
-/** @param {number} pair */
-function endsOf(pair) {
-  return [Math.floor(pair / OTHER), pair % OTHER];
-}
 
 /** @param {number} number */
 function idOf(number) {
@@ -156,18 +160,20 @@ function put() {
   waitingFiles.clear();
   /** @type {GmEdge[]} */
   let edges = [];
-  for (const pair of waitingPairs) {
-    const weight = weights.get(pair) ?? 0;
-    if (weight < settings.min_weight) continue;
-    const [a, b] = endsOf(pair);
-    edges.push({ src: idOf(a), dst: idOf(b), kind: "co-change", weight });
-    if (edges.length === BATCH) {
-      gm.edge_put(edges);
-      edges = [];
+  for (const [a, waiting] of waitingPairs.entries()) {
+    for (const b of waiting) {
+      const weight = weights[a].get(b) ?? 0;
+      if (weight < settings.min_weight) continue;
+      edges.push({ src: idOf(a), dst: idOf(b), kind: "co-change", weight });
+      if (edges.length === BATCH) {
+        gm.edge_put(edges);
+        edges = [];
+      }
     }
+    waiting.clear();
   }
   if (edges.length > 0) gm.edge_put(edges);
-  waitingPairs.clear();
+  waitingPairsCount = 0;
 }
 
 // -- hooks ----------------------------------------------------------------------
@@ -205,10 +211,10 @@ export function on_commit_analyzed(commit) {
   const named = commit.files.filter(isAnId);
   seen.leftOut += commit.files.length - named.length;
   count([...new Set(named.map((file) => file.path))].sort(compare));
-  if (weights.size > MOST_PAIRS) {
+  if (weightsCount > MOST_PAIRS) {
     put(); // first, so that the graph keeps their last weights
     forgetTheWeakest();
-  } else if (waitingFiles.size >= BATCH || waitingPairs.size >= BATCH) {
+  } else if (waitingFiles.size >= BATCH || waitingPairsCount >= BATCH) {
     put();
   }
 }
@@ -226,14 +232,15 @@ function byStrength(x, y) {
 function strongest() {
   /** @type {{a: number, b: number, weight: number}[]} */
   const best = [];
-  for (const [key, weight] of weights) {
-    const [a, b] = endsOf(key);
-    const pair = { a, b, weight };
-    let at = best.length;
-    while (at > 0 && byStrength(pair, best[at - 1]) < 0) at--;
-    if (at >= settings.top) continue;
-    best.splice(at, 0, pair);
-    best.length = Math.min(best.length, settings.top);
+  for (const [a, row] of weights.entries()) {
+    for (const [b, weight] of row) {
+      const pair = { a, b, weight };
+      let at = best.length;
+      while (at > 0 && byStrength(pair, best[at - 1]) < 0) at--;
+      if (at >= settings.top) continue;
+      best.splice(at, 0, pair);
+      best.length = Math.min(best.length, settings.top);
+    }
   }
   return best;
 }
@@ -241,7 +248,7 @@ function strongest() {
 /** @returns {GmReply} */
 export function shutdown() {
   put();
-  let text = `${weights.size} pairs of ${paths.length} files that change together, from ${seen.counted} commits\n`;
+  let text = `${weightsCount} pairs of ${paths.length} files that change together, from ${seen.counted} commits\n`;
   text += `passed over: ${seen.merges} merges and boundaries, ${seen.tooLarge} commits of more than ${settings.max_files} files\n`;
   const best = strongest();
   if (best.length > 0) text += "\n  commits  of a's  of b's  a + b (commits that changed both)\n";
