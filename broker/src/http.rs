@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{Looked, Stage};
-use gm_protocol::plan::{Engine, HttpSetup, Role, Setup};
+use gm_protocol::plan::{Control, Engine, HttpSetup, Role, Setup};
 use serde_json::{Value, json};
 
-use crate::ending::Cause;
+use crate::ending::{Cause, Ending, EndingKind};
 use crate::plan::HttpWalls;
 use crate::process::{Order, Process};
 use crate::spawn::{Launcher, SpawnError};
@@ -119,8 +119,35 @@ impl<'a> Requests<'a> {
     /// Puts its walls up, reads them back twice, and hears that it is ready.
     ///
     /// # Errors
-    /// Why it isn't.
+    /// Why it isn't; the process has ended then, unless it is ended with all else.
     pub fn wall_in(&mut self) -> Result<Seen, Cause> {
+        self.walled().map_err(|cause| match cause {
+            Cause::Wall(control, why) => Cause::Wall(control, format!("gm-http: {why}")),
+            cause @ (Cause::Launcher | Cause::Woken) => cause,
+            cause => self.blamed(cause),
+        })
+    }
+
+    /// Its own end is what the plugin's would not tell.
+    fn blamed(&mut self, cause: Cause) -> Cause {
+        let Some(process) = self.process.take() else {
+            return cause;
+        };
+        let Ending {
+            kind,
+            layer,
+            detail,
+            ..
+        } = process.end(cause).ending;
+        let why = format!("gm-http: {} {}", kind.as_str(), detail.unwrap_or_default());
+        let control = layer.as_deref().and_then(Control::from_name);
+        match control.filter(|_| kind == EndingKind::WallMissing) {
+            Some(control) => Cause::Wall(control, why),
+            None => Cause::Host(why),
+        }
+    }
+
+    fn walled(&mut self) -> Result<Seen, Cause> {
         let Some(process) = &mut self.process else {
             return Err(Cause::Host("gm-http was not started".into()));
         };
@@ -153,7 +180,11 @@ impl<'a> Requests<'a> {
             Ok(_) => Ok(true),
             Err(cause @ (Cause::Wall(..) | Cause::Launcher | Cause::Woken)) => Err(cause),
             Err(cause) => {
-                self.over(cause);
+                let why = match cause {
+                    Cause::Host(why) => why,
+                    other => format!("{other:?}"),
+                };
+                self.died.push(why);
                 Ok(false)
             }
         }

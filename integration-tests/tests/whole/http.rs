@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gm_integration_tests::kernel::{Process, within};
 use gm_integration_tests::records::{number, text};
 use gm_integration_tests::server::Server;
-use gm_integration_tests::skip::below_l4;
+use gm_integration_tests::skip::{below_l4, lacks};
 use gm_integration_tests::{Ended, Home, Package, peer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -276,6 +276,23 @@ fn scripts_make_requests_like_every_other_plugin() {
     }
 }
 
+#[test]
+fn an_ordinary_users_plugin_makes_requests_too() {
+    if lacks("root", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let server = Server::saying("hello");
+    let home = Home::of_stranger();
+    home.write_config(&format!(
+        "[isolation]\nmin = \"L3\"\n[grants]\nnetwork = true\n[http]\nallow_private = [{:?}]\n",
+        server.authority()
+    ));
+    home.load(&fetcher(&hosts(&[&server])));
+    let run = home.run_events(&get(&server.url("/")), &[]);
+    assert_eq!(answers(&run)[0]["body"], "hello");
+    assert_eq!(run.one(ID, "started")["level"], "L3");
+}
+
 /// A server that drips for ever.
 fn dripping() -> Server {
     Server::start(|_, stream| {
@@ -492,10 +509,17 @@ fn a_plugin_does_not_run_beside_a_process_that_lies_about_its_walls() {
         ("says-unwalled", "landlock"),
         ("more-descriptors", "descriptors"),
         ("no-last-filter", "seccomp"),
+        ("answer-before-go", "operator"),
     ] {
         let run = hostile(act);
-        let ended = run.expect_ending(ID, "wall_missing");
+        let ending = if layer == "operator" {
+            "crashed"
+        } else {
+            "wall_missing"
+        };
+        let ended = run.expect_ending(ID, ending);
         assert_eq!(ended["layer"], layer, "{act}");
+        assert!(text(ended, "detail").contains("gm-http"), "{act}: {ended}");
         assert!(
             run.of(ID, "started").is_empty() && answers(&run).is_empty(),
             "{act}"
