@@ -176,9 +176,10 @@ impl House {
         let own_uid = !self.slots.shared();
         let mut bounds = order.bounds(own_uid);
         if self.instance.complete() {
-            // One more than the group allows: the kernel asks this limit first, and
-            // only the group counts what it refused.
-            bounds.processes = bounds.processes.map(|most| most.saturating_add(1));
+            // Twice what the group allows: the kernel asks this limit first, and only
+            // the group counts what it refused. It also gives an ended process's
+            // place in the count by uid back later than its place in the group.
+            bounds.processes = bounds.processes.map(|most| most.saturating_mul(2));
         }
         let ids = self.slots.take()?;
         let (number, mut group) = self

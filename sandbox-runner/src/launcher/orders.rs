@@ -161,10 +161,7 @@ impl Accepted {
         Bounds {
             file_bytes: self.limits.file_bytes,
             memory_bytes: self.limits.memory_bytes,
-            // Twice the group's limit, so that the group refuses first, which is
-            // counted: the kernel gives an ended process's place in the count by
-            // uid back later than its place in the group.
-            processes: own_uid.then_some(u64::from(self.limits.pids).saturating_mul(2)),
+            processes: own_uid.then_some(self.limits.pids.into()),
             cpu_seconds: (self.limits.cpu_seconds > 0).then_some(self.limits.cpu_seconds),
         }
     }
@@ -376,7 +373,7 @@ mod tests {
         let order =
             Accepted::judge(Engine::Wasm, WASM, &kinds, vec![link, code()], vec![]).unwrap();
         assert_eq!(order.fds().len(), 1);
-        assert_eq!(order.bounds(true).processes, Some(2));
+        assert_eq!(order.bounds(true).processes, Some(1));
     }
 
     #[test]
