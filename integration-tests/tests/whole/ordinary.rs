@@ -61,6 +61,32 @@ fn an_ordinary_user_hosts_machine_code_with_the_machines_own_libraries() {
 }
 
 #[test]
+fn processes_of_a_program_are_bounded_without_a_group() {
+    if no_root() {
+        return;
+    }
+    let id = "com.test.program";
+    let home = Home::of_stranger();
+    home.allow_native(&[id]);
+    home.load(&machine_code::program("program", &[]).permission("time_limit", "\"2s\""));
+    let mut live = home.start_events(&["--allow-native"]);
+    let started = live.wait_for("its start", |record| record["event"] == "started");
+    let init = Process::find(u32::try_from(number(&started, "pid")).unwrap()).unwrap();
+
+    live.write_line(r#"{"hook":"on_commit_analyzed","data":{"do":"patient-bomb"}}"#);
+    let crowded = || (15..=17).contains(&(1 + init.descendants().len()));
+    assert!(within(SOON, crowded));
+    for _ in 0..200 {
+        assert!(init.descendants().len() <= 17);
+    }
+
+    let run = live.finish();
+    run.expect_exit(20);
+    run.expect_ending(id, "timed_out");
+    assert!(!init.lives());
+}
+
+#[test]
 fn an_ordinary_user_hosts_plugins_at_the_level_that_they_allow() {
     if no_root() {
         return;

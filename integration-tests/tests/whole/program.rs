@@ -108,6 +108,24 @@ fn processes_that_lost_their_parent_make_room_for_others() {
 }
 
 #[test]
+fn a_program_that_asks_and_never_reads_stands_still_until_its_deadline() {
+    let package = program("program", &[]).permission("time_limit", "\"2s\"");
+    let run = run_beside(&package, &["unread"]);
+    run.expect_exit(20);
+    let ended = run.expect_ending(ID, "timed_out");
+    assert!(number(ended, "memory_peak_bytes") < 16 << 20, "{ended:#}");
+    run.expect_ending(NEIGHBOUR, "finished");
+}
+
+#[test]
+fn no_signal_of_a_program_reaches_who_speaks_for_it() {
+    let run = run_beside(&program("program", &[]), &["strike", "reply"]);
+    run.expect_exit(0);
+    run.expect_ending(ID, "finished");
+    assert_eq!(run.replies(ID, "on_commit_analyzed").len(), 2);
+}
+
+#[test]
 fn a_program_executes_nothing_but_itself_and_that_once() {
     let run = run_beside(
         &program("program", &[]),

@@ -156,12 +156,16 @@ impl Accepted {
         }
     }
 
-    /// The resource limits; `own_uid`: the kernel's count by uid is ours alone.
+    /// The resource limits; `own_uid`: the kernel's count by uid is ours alone. (From
+    /// 5.14 on it is anyway, in a user namespace of its own; before, what else runs of
+    /// this uid counts, too.) A program is held to it all the same: where there is no
+    /// group nothing else bounds its processes.
     pub(crate) fn bounds(&self, own_uid: bool) -> Bounds {
+        let counted = own_uid || self.engine == Engine::Program;
         Bounds {
             file_bytes: self.limits.file_bytes,
             memory_bytes: self.limits.memory_bytes,
-            processes: own_uid.then_some(self.limits.pids.into()),
+            processes: counted.then_some(self.limits.pids.into()),
             cpu_seconds: (self.limits.cpu_seconds > 0).then_some(self.limits.cpu_seconds),
         }
     }

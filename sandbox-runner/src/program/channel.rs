@@ -120,7 +120,8 @@ impl Program {
     fn wait(&self, wanted: For) -> Ready {
         let ended = self.status.is_some();
         let reads = |fd| (fd, PollFlags::IN);
-        let output = self.output.pipe().filter(|_| wanted == For::Output);
+        let output = self.output.pipe();
+        let output = output.filter(|_| wanted == For::Output && self.listens());
         let link = self.host.link_fd().filter(|_| wanted == For::Link);
         let input = self.input.as_ref().filter(|_| !self.unsent.is_empty());
         let watched: [Option<(BorrowedFd<'_>, PollFlags)>; 5] = [
@@ -194,7 +195,9 @@ impl Program {
     /// Waits for the answer to the call that is open, and serves its host calls.
     fn exchange(&mut self) -> (i32, Option<Vec<u8>>) {
         loop {
-            while let Some(line) = self.line() {
+            while self.listens()
+                && let Some(line) = self.line()
+            {
                 match words::read(&line) {
                     Some(Said::Host(question)) => {
                         let answer = words::answer(&mut self.host, &question);
@@ -215,6 +218,11 @@ impl Program {
                 return closed();
             }
         }
+    }
+
+    /// Not while too many answers wait for the program to read them.
+    fn listens(&self) -> bool {
+        self.unsent.len() <= MOST_LINE
     }
 
     fn line(&mut self) -> Option<Vec<u8>> {

@@ -61,6 +61,8 @@ fn prepare(arena: &Arena) -> Result<(OwnedFd, &'static [u8]), WallError> {
     walls::prepare(c"gm-init")?;
     walls::open_arena(arena)?;
     sys::signals::leave_faults()?;
+    // The program is in the same pid namespace and may send signals.
+    sys::signals::leave_forbidden_calls()?;
     // Hash maps seed themselves at their first use.
     words::read(b"{\"call\":0,\"reply\":null}").ok_or(WallError::WarmUp)?;
     let file = sys::inherited(gm_protocol::plan::FD_CODE)?;

@@ -43,6 +43,17 @@ pub(crate) fn leave_faults() -> io::Result<()> {
     Ok(())
 }
 
+/// What a filter refuses kills at once, and this signal has no handler that somebody
+/// else could call: the first process of a pid namespace is then deaf to it.
+#[cfg(feature = "program")]
+pub(crate) fn leave_forbidden_calls() -> io::Result<()> {
+    // SAFETY: the default action runs no code of ours.
+    match unsafe { libc::signal(libc::SIGSYS, libc::SIG_DFL) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn install(signal: c_int, action: Action) -> io::Result<()> {
     let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `sigfillset` writes the whole set and can't fail on a live pointer.

@@ -60,7 +60,10 @@ static int attack(const char *what) {
     done = signal(SIGSYS, ignore) == SIG_ERR ? -1 : 0;
   else if (!strcmp(what, "kill"))
     done = kill(1, SIGKILL);
-  else if (!strcmp(what, "ptrace"))
+  else if (!strcmp(what, "strike")) {
+    for (int number = 1; number < 65; number++)
+      syscall(SYS_tgkill, 1, 1, number);
+  } else if (!strcmp(what, "ptrace"))
     done = ptrace(PTRACE_TRACEME, 0, 0, 0);
   else if (!strcmp(what, "unshare"))
     done = unshare(CLONE_NEWUSER);

@@ -49,6 +49,13 @@ int main(void) {
         if (!fgets(line, sizeof line, stdin))
           return 3;
       printf("{\"call\":%ld,\"reply\":{\"lines\":1000}}\n", call);
+    } else if (!strcmp(what, "unread")) {
+      /* Asks for more than is kept for who doesn't read. */
+      for (int n = 0; n < 200000; n++)
+        printf("{\"host\":\"asset_read\",\"args\":{\"name\":\"none\"},"
+               "\"id\":%d}\n",
+               n);
+      printf("{\"call\":%ld,\"reply\":null}\n", call);
     } else if (!strcmp(what, "stderr")) {
       fprintf(stderr, "one line\nand another\n");
       printf("{\"call\":%ld,\"reply\":null}\n", call);
