@@ -65,10 +65,11 @@ fn known_of(text: &str, reach: &Reach) -> Vec<KnownHost> {
         };
         for name in words {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            bytes += name.len();
             if !name.is_ascii() || !may_mean(reach, &name) {
                 continue;
             }
+            // Of the names that count alone: a long file of others is no matter.
+            bytes += name.len();
             if known.len() >= MOST_KNOWN || bytes > MOST_NAME_BYTES {
                 return known;
             }
