@@ -52,6 +52,14 @@ fn a_program_is_called_by_lines_and_answers_by_lines() {
 }
 
 #[test]
+fn the_least_memory_is_enough_for_a_program() {
+    let package = program("program", &[]).permission("memory_limit", "\"4mb\"");
+    let run = run_beside(&package, &["reply", "child"]);
+    run.expect_exit(0);
+    run.expect_ending(ID, "finished");
+}
+
+#[test]
 fn a_program_needs_both_words() {
     let home = Home::new();
     let package = program("program", &[]);
