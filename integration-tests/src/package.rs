@@ -42,9 +42,9 @@ impl Package {
     /// If there is no such module.
     #[must_use]
     pub fn source(name: &str) -> String {
-        let source = project().join(format!("integration-tests/plugins/{name}.wat"));
-        std::fs::read_to_string(&source)
-            .unwrap_or_else(|error| panic!("{}: {error}", source.display()))
+        let found = MODULES.iter().find(|(own, _)| *own == name);
+        let (_, text) = found.unwrap_or_else(|| panic!("no module {name}.wat is built in"));
+        (*text).to_owned()
     }
 
     /// A package with this id and these bytes as `plugin.wasm`.
@@ -278,4 +278,45 @@ impl Package {
         std::fs::write(self.file("plugin.manifest.toml"), text).unwrap();
         self
     }
+}
+
+/// The modules of `plugins/`, built in: an installed harness has no source tree.
+macro_rules! modules {
+    ($($name:literal)*) => {
+        const MODULES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../plugins/", $name, ".wat")))),*];
+    };
+}
+
+modules! {
+    "bad-alloc"
+    "bad-pointer"
+    "bad-reply"
+    "chatty"
+    "commander"
+    "endless-loop"
+    "extism-import"
+    "fetcher"
+    "hook-error"
+    "import-type"
+    "init-fails"
+    "init-trap"
+    "keeper"
+    "listener"
+    "log-flood"
+    "log-spoof"
+    "memory-hog"
+    "missing-export"
+    "modest-grower"
+    "nosy"
+    "observer"
+    "out-of-bounds"
+    "pinger"
+    "stack-overflow"
+    "start-loop"
+    "teller"
+    "trap"
+    "ungranted-import"
+    "unknown-import"
+    "writer"
 }

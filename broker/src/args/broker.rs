@@ -1,5 +1,6 @@
 //! The verbs of `gm-broker`, which hosts and proves.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -44,6 +45,17 @@ pub enum Verb {
     /// What a plugin may do: system calls, paths, limits, and why
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// Real attacks on the walls, run for real (`harness list`, `harness run`)
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Harness(HarnessArgs),
+}
+
+/// `gm-broker harness`: what `gm-harness` understands.
+#[derive(Debug, Args)]
+pub struct HarnessArgs {
+    /// Verb and options, handed on as they are: `list`, `run`, `--help`
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
 }
 
 /// `gm-broker run`.

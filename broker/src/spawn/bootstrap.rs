@@ -13,8 +13,9 @@ use gm_manifest::{Code, Refusal};
 use gm_protocol::orders::{Bootstrap, Doorbell, Ready};
 use gm_protocol::wire;
 use ipc_channel::ipc::{IpcOneShotServer, IpcSender};
-use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
+
+use super::beside;
 
 /// How long the launcher may take to answer at its start: it hashes the engines.
 const START_TIME: Duration = Duration::from_secs(5);
@@ -74,23 +75,8 @@ fn internal(what: &str, error: &dyn std::fmt::Display) -> Refusal {
 
 /// The launcher lies beside the broker's own executable and nowhere else.
 fn open_launcher() -> Result<OwnedFd, Refusal> {
-    let missing = |why: String| Refusal::new(Code::WallEngineMissing, format!("{LAUNCHER}: {why}"));
-    let own = std::fs::read_link("/proc/self/exe").map_err(|error| missing(error.to_string()))?;
-    let dir = own
-        .parent()
-        .ok_or_else(|| missing("the broker has no directory".into()))?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(dir.join(LAUNCHER), flags, Mode::empty())
-        .map_err(|error| missing(format!("{}: {error}", dir.join(LAUNCHER).display())))?;
-    let stat = rustix::fs::fstat(&file).map_err(|error| missing(error.to_string()))?;
-    let euid = rustix::process::geteuid().as_raw();
-    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-    if !regular || (stat.st_uid != 0 && stat.st_uid != euid) || stat.st_mode & 0o022 != 0 {
-        return Err(missing(
-            "not a regular file of root or the caller that only its owner may write".into(),
-        ));
-    }
-    Ok(file)
+    let missing = |why| Refusal::new(Code::WallEngineMissing, format!("{LAUNCHER}: {why}"));
+    beside::open(LAUNCHER).map_err(missing)
 }
 
 /// A directory of mode 0700 for the one-shot server's socket. ipc-channel puts

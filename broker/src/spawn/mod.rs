@@ -4,7 +4,9 @@
 //! Nothing here reads a plugin's bytes: they travel as sealed memfds. A fault
 //! on this leg is an internal fault: no resynchronisation, no second launcher.
 
+mod beside;
 pub(crate) mod bootstrap;
+pub(crate) mod harness;
 pub mod privileges;
 mod sys;
 

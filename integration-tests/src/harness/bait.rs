@@ -1,0 +1,265 @@
+//! What a probe is let loose on: a secret, a victim, listeners. Afterwards it is looked
+//! at from outside, where no probe can forge what happened.
+
+use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::process::command;
+
+/// Whom a control is run as: nobody.
+pub const NOBODY: u32 = 65_534;
+
+/// How long what is already on its way to a listener may take.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// One set of baits, for one run of one probe.
+pub struct Bait {
+    dir: TempDir,
+    secret: String,
+    digest: [u8; 32],
+    victim: Victim,
+    listeners: Listeners,
+}
+
+impl Bait {
+    /// Sets everything out.
+    ///
+    /// # Errors
+    /// What the machine refuses.
+    pub fn set_out() -> std::io::Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("gm-harness-bait-")
+            .tempdir()?;
+        allow(dir.path(), 0o755)?;
+        let secret = format!("gm-canary-{}", random_name()?);
+        let canary = dir.path().join("canary");
+        std::fs::write(&canary, &secret)?;
+        allow(&canary, 0o666)?;
+        for (name, mode) in [("data", 0o777), ("granted", 0o755)] {
+            std::fs::create_dir(dir.path().join(name))?;
+            allow(&dir.path().join(name), mode)?;
+        }
+        let granted = dir.path().join("granted/granted.txt");
+        std::fs::write(&granted, "granted\n")?;
+        allow(&granted, 0o644)?;
+        Ok(Self {
+            digest: digest(&canary)?,
+            victim: Victim::start(&secret)?,
+            listeners: Listeners::start(dir.path())?,
+            secret,
+            dir,
+        })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The writable directory of a control.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What a probe is told, where `data` and `granted` are as it sees them.
+    #[must_use]
+    pub fn words(&self, data: &str, granted: &str) -> Vec<String> {
+        let at = |name: &str| self.dir.path().join(name).display().to_string();
+        vec![
+            format!("canary={}", at("canary")),
+            format!("pid={}", self.victim.child.id()),
+            format!("tcp={}", self.listeners.tcp_port()),
+            format!("udp={}", self.listeners.udp_port()),
+            format!("abstract={}", self.listeners.name),
+            format!("unix={}", at("socket")),
+            format!("data={data}"),
+            format!("granted={granted}"),
+        ]
+    }
+
+    /// What happened outside: nothing of it may, behind walls.
+    #[must_use]
+    pub fn effects(mut self, said: &[u8]) -> Vec<String> {
+        let mut effects = Vec::new();
+        if holds(said, self.secret.as_bytes()) {
+            effects.push("canary-bytes: the secret is in what was said".to_owned());
+        }
+        if digest(&self.dir.path().join("canary")).ok() != Some(self.digest) {
+            effects.push("canary-file: the secret's file was changed".to_owned());
+        }
+        effects.extend(self.victim.harm());
+        effects.extend(self.listeners.heard());
+        effects
+    }
+}
+
+/// Whether these bytes are in there, also as hexadecimal digits.
+#[must_use]
+pub fn holds(said: &[u8], secret: &[u8]) -> bool {
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let is_in = |part: &[u8]| said.windows(part.len().max(1)).any(|window| window == part);
+    is_in(secret) || is_in(hex.as_bytes())
+}
+
+/// A name that nobody guesses.
+///
+/// # Errors
+/// If the kernel gives no random bytes.
+pub fn random_name() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 24];
+    let mut file = std::fs::File::open("/dev/urandom")?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn digest(file: &Path) -> std::io::Result<[u8; 32]> {
+    Ok(Sha256::digest(std::fs::read(file)?).into())
+}
+
+fn allow(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+}
+
+/// A process of the controls' uid that sleeps, with the secret in its environment.
+struct Victim {
+    child: Child,
+}
+
+impl Victim {
+    fn start(secret: &str) -> std::io::Result<Self> {
+        let mut sleep = command("sleep", Path::new("/"));
+        sleep
+            .arg("600")
+            .env("GM_CANARY", secret)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        if rustix::process::geteuid().is_root() {
+            sleep.uid(NOBODY).gid(NOBODY);
+        }
+        Ok(Self {
+            child: sleep.spawn()?,
+        })
+    }
+
+    fn harm(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(None) => {}
+            _ => return Some("victim: it was killed".to_owned()),
+        }
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.unwrap_or_default();
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        matches!(state, Some('t' | 'T')).then(|| "victim: it was stopped".to_owned())
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Listeners on loopback and on sockets of the machine. Nobody is waited for: the
+/// backlog keeps who came until they are counted.
+struct Listeners {
+    tcp: TcpListener,
+    udp: UdpSocket,
+    path: UnixListener,
+    hidden: UnixListener,
+    name: String,
+}
+
+impl Listeners {
+    fn start(dir: &Path) -> std::io::Result<Self> {
+        let name = format!("gm-harness-{}", random_name()?);
+        let own = Self {
+            tcp: TcpListener::bind("127.0.0.1:0")?,
+            udp: UdpSocket::bind("127.0.0.1:0")?,
+            path: UnixListener::bind(dir.join("socket"))?,
+            hidden: UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?,
+            name,
+        };
+        allow(&dir.join("socket"), 0o777)?;
+        own.tcp.set_nonblocking(true)?;
+        own.udp.set_nonblocking(true)?;
+        own.path.set_nonblocking(true)?;
+        own.hidden.set_nonblocking(true)?;
+        Ok(own)
+    }
+
+    fn tcp_port(&self) -> u16 {
+        self.tcp.local_addr().map_or(0, |address| address.port())
+    }
+
+    fn udp_port(&self) -> u16 {
+        self.udp.local_addr().map_or(0, |address| address.port())
+    }
+
+    fn heard(&self) -> Vec<String> {
+        std::thread::sleep(SETTLE);
+        let count = |came: &dyn Fn() -> bool| std::iter::from_fn(|| came().then_some(())).count();
+        let all = [
+            ("tcp", count(&|| self.tcp.accept().is_ok())),
+            ("udp", count(&|| self.udp.recv(&mut [0; 64]).is_ok())),
+            ("unix", count(&|| self.path.accept().is_ok())),
+            ("abstract", count(&|| self.hidden.accept().is_ok())),
+        ];
+        let came = all.into_iter().filter(|(_, number)| *number > 0);
+        came.map(|(name, number)| format!("listener-{name}: {number} came"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn untouched_baits_show_nothing() {
+        let bait = Bait::set_out().unwrap();
+        assert_eq!(bait.effects(b"probe=x form=live said=ok value=0"), [""; 0]);
+    }
+
+    #[test]
+    fn every_touch_is_seen() {
+        let bait = Bait::set_out().unwrap();
+        let secret = std::fs::read(bait.path().join("canary")).unwrap();
+        std::fs::write(bait.path().join("canary"), "other").unwrap();
+        let _a = std::net::TcpStream::connect(("127.0.0.1", bait.listeners.tcp_port())).unwrap();
+        let _b = UnixStream::connect(bait.path().join("socket")).unwrap();
+        let effects = bait.effects(&secret).join("\n");
+        for what in [
+            "canary-bytes",
+            "canary-file",
+            "listener-tcp",
+            "listener-unix",
+        ] {
+            assert!(effects.contains(what), "{effects}");
+        }
+        assert!(!effects.contains("victim"), "{effects}");
+    }
+
+    #[test]
+    fn a_secret_is_also_found_in_hexadecimal() {
+        assert!(holds(b"..616263..", b"abc"));
+        assert!(!holds(b"ab", b"abc"));
+    }
+}

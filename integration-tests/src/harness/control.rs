@@ -1,0 +1,181 @@
+//! The positive control: the same probe with no wall of ours round it, as nobody. If it
+//! can't do its deed there, stopping it proves nothing.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::bait::{Bait, NOBODY};
+use super::evidence::{Ran, report};
+use super::exec;
+use super::table::Case;
+use crate::probes::{ControlClass, Oracle, State};
+use crate::process::command;
+
+/// That the deed can be done where nothing stops it. Made by a control that worked, or
+/// by an honest act of the same kind where no control outside exists.
+#[derive(Debug, Clone)]
+pub struct Worked {
+    how: String,
+}
+
+impl Worked {
+    /// By an honest act under the same walls: for rows whose place is the host or the
+    /// engine, which exist nowhere else.
+    #[must_use]
+    pub fn by_twin(twin: &super::twins::Done) -> Self {
+        Self {
+            how: format!("twin {}", twin.id()),
+        }
+    }
+
+    /// What it said.
+    #[must_use]
+    pub fn how(&self) -> &str {
+        &self.how
+    }
+}
+
+/// How a control went.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// It did its deed.
+    Worked(Worked),
+    /// It was run, and the kernel refused: what it said.
+    Refused(String),
+    /// It was not run, or did not say anything: why.
+    Broken(String),
+}
+
+impl Control {
+    /// What reports print.
+    #[must_use]
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Worked(worked) => ("ok", &worked.how),
+            Self::Refused(said) => ("refused", said),
+            Self::Broken(why) => ("broken", why),
+        }
+    }
+}
+
+/// The executable with all probes, where nobody can execute it.
+pub struct Executable {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Executable {
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// If that can't be done.
+    pub fn put(bytes: &[u8]) -> std::io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::Builder::new()
+            .prefix("gm-harness-probe-")
+            .tempdir()?;
+        let path = dir.path().join("gm-probe");
+        std::fs::write(&path, bytes)?;
+        for path in [dir.path(), path.as_path()] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))?;
+        }
+        Ok(Self { _dir: dir, path })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Runs the control of a case.
+#[must_use]
+pub fn run(executable: &Executable, case: &Case) -> Control {
+    match observe(executable, case) {
+        Ok(control) => control,
+        Err(error) => Control::Broken(format!("the control could not be run: {error}")),
+    }
+}
+
+fn observe(executable: &Executable, case: &Case) -> std::io::Result<Control> {
+    let bait = Bait::set_out()?;
+    let mut command = as_nobody(executable, case, &bait);
+    let ran = exec::run(&mut command, case.control_limit())?;
+    let effects = bait.effects(&ran.output);
+    Ok(judged(case, &ran, &effects))
+}
+
+/// The probe as an unprivileged user. One that takes all there is gets a process
+/// namespace of its own, whose end is the end of all that it made.
+fn as_nobody(executable: &Executable, case: &Case, bait: &Bait) -> Command {
+    let root = rustix::process::geteuid().is_root();
+    let mut line = command(executable.path(), &bait.data());
+    if case.probe.alone && root {
+        let id = NOBODY.to_string();
+        line = command("unshare", &bait.data());
+        line.args(["--pid", "--fork", "--kill-child=KILL", "--"]);
+        line.args([
+            "setpriv",
+            "--reuid",
+            &id,
+            "--regid",
+            &id,
+            "--clear-groups",
+            "--",
+        ]);
+        line.arg(executable.path());
+    } else if root {
+        line.uid(NOBODY).gid(NOBODY);
+    }
+    let data = bait.data().display().to_string();
+    let granted = bait.path().join("granted").display().to_string();
+    line.arg(&case.probe.id)
+        .args(case.words(bait, &data, &granted));
+    if matches!(case.probe.control, ControlClass::U) {
+        line.arg("in=userns");
+    }
+    line
+}
+
+/// A control has worked if the probe reports what only those hear who got through, and,
+/// where the deed is a thing that can be seen from outside, if it was seen.
+fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Control {
+    let Some(report) = report(&ran.stdout, &case.probe.id) else {
+        let why = ran.ending();
+        // Not to end is what some of them want to show.
+        return match &case.probe.oracle {
+            Oracle::Ending(endings)
+                if ran.timed_out && endings.all().iter().any(|it| it == "timed_out") =>
+            {
+                Control::Worked(Worked { how: why })
+            }
+            _ => Control::Broken(format!("the control said nothing: {why}")),
+        };
+    };
+    if ran.exit != Some(0) {
+        return Control::Broken(format!("the control ended oddly: {}", ran.ending()));
+    }
+    if !case.probe.is_reached(&report.said) {
+        return Control::Refused(report.said);
+    }
+    let how = match effects {
+        [] => report.said,
+        effects => effects.join("; "),
+    };
+    // What shall never be read must have been read here, or the search finds nothing ever.
+    let seen = effects
+        .iter()
+        .any(|effect| effect.starts_with("canary-bytes"));
+    match case.probe.oracle {
+        Oracle::State(State::CanaryBytes) if !seen => Control::Broken(format!(
+            "the control says {how}, but the secret is not in its words"
+        )),
+        _ => Control::Worked(Worked { how }),
+    }
+}
+
+/// How long a control may take beyond the probe's own limit.
+pub const GRACE: Duration = Duration::from_secs(2);

@@ -1,0 +1,182 @@
+//! What was observed of one process or one run: raw material, no judgement.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::probes::Said;
+
+/// A probe's one line. It is a claim: what counts is what is seen from outside.
+pub type Report = Said;
+
+/// The report of this very probe.
+#[must_use]
+pub fn report(output: &str, id: &str) -> Option<Report> {
+    Said::read(output).filter(|said| said.id == id)
+}
+
+/// How a process went that the harness started itself.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// Its exit code, if it exited.
+    pub exit: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The harness ended it.
+    pub timed_out: bool,
+    /// What it wrote, both streams, cut at a bound.
+    pub output: Vec<u8>,
+    /// What it wrote to stdout, as text.
+    pub stdout: String,
+    /// What it wrote to stderr, as text.
+    pub stderr: String,
+    /// From start to end.
+    pub took: Duration,
+}
+
+impl Ran {
+    /// Its JSON objects.
+    #[must_use]
+    pub fn records(&self) -> Vec<Value> {
+        let lines = self.stdout.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// How it ended, for people.
+    #[must_use]
+    pub fn ending(&self) -> String {
+        match (self.timed_out, self.exit, self.signal) {
+            (true, ..) => "it did not end in time".to_owned(),
+            (_, Some(exit), _) => format!("exit {exit}"),
+            (_, _, Some(signal)) => format!("signal {signal}"),
+            _ => "it ended in no known way".to_owned(),
+        }
+    }
+}
+
+/// How the broker says that a plugin ended.
+#[derive(Debug, Clone, Default)]
+pub struct Ending {
+    /// `finished`, `forbidden_syscall`, `timed_out` …
+    pub name: String,
+    /// What ended it.
+    pub layer: Option<String>,
+    /// The forbidden call's name.
+    pub call: Option<String>,
+    /// The forbidden call's number; none if nobody knows.
+    pub nr: Option<u64>,
+    /// The signal.
+    pub signal: Option<u64>,
+    /// More words.
+    pub detail: Option<String>,
+    /// The manifest line of the limit.
+    pub manifest_line: Option<u64>,
+}
+
+impl Ending {
+    fn read(record: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Self {
+            name: text(&record["ending"]).unwrap_or_default(),
+            layer: text(&record["layer"]),
+            call: record.pointer("/seccomp/call").and_then(text),
+            nr: record.pointer("/seccomp/nr").and_then(Value::as_u64),
+            signal: record["signal"].as_u64(),
+            detail: text(&record["detail"]),
+            manifest_line: record["manifest_line"].as_u64(),
+        }
+    }
+}
+
+/// A probe's run in a hosted plugin.
+#[derive(Debug, Default)]
+pub struct Hosted {
+    /// The broker's own process.
+    pub ran: Ran,
+    /// The `started` record: read-backs agreed, the code was loaded.
+    pub started: Option<Value>,
+    /// The last `ended` record.
+    pub ending: Option<Ending>,
+    /// A refusal's code and words.
+    pub refused: Option<(String, String)>,
+    /// The plugin's report line.
+    pub report: Option<Report>,
+    /// An error that the plugin answered with.
+    pub error: Option<String>,
+    /// What happened outside although nothing should have.
+    pub effects: Vec<String>,
+    /// What was left behind.
+    pub left: Vec<String>,
+}
+
+impl Hosted {
+    /// Reads the records of `gm plugin run` of one probe.
+    #[must_use]
+    pub fn read(ran: Ran, id: &str) -> Self {
+        let records = ran.records();
+        let of = |event: &str| records.iter().rev().find(|record| record["event"] == event);
+        let reply = of("reply");
+        let last = records.last();
+        let text = [reply.map(|record| &record["reply"]), last]
+            .into_iter()
+            .flatten()
+            .find_map(|reply| said_by(reply, id));
+        let refused = of("refused").map(|record| {
+            let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+            (text("code"), text("detail"))
+        });
+        Self {
+            started: of("started").cloned(),
+            ending: of("ended").map(Ending::read),
+            refused,
+            report: text,
+            error: reply.and_then(|record| record["error"].as_str().map(str::to_owned)),
+            effects: Vec::new(),
+            left: Vec::new(),
+            ran,
+        }
+    }
+
+    /// The level that it ran at.
+    #[must_use]
+    pub fn level(&self) -> Option<&str> {
+        self.started.as_ref()?["level"].as_str()
+    }
+
+    /// The profile's digest.
+    #[must_use]
+    pub fn profile(&self) -> Option<&str> {
+        self.started.as_ref()?["profile"].as_str()
+    }
+}
+
+/// The report in a command's reply: `{"status":0,"text":"…"}` or `{"status":0,"data":{"text":"…"}}`.
+fn said_by(reply: &Value, id: &str) -> Option<Report> {
+    ["/text", "/data/text", "/data/report"]
+        .into_iter()
+        .filter_map(|at| reply.pointer(at)?.as_str())
+        .find_map(|text| report(text, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_a_whole_line_of_the_very_probe() {
+        let good = "noise\nprobe=sc-a form=harmless said=EFAULT value=-14\n";
+        assert_eq!(report(good, "sc-a").unwrap().value, -14);
+        for bad in [
+            "",
+            "probe=sc-b form=live said=ok value=0",
+            "probe=sc-a form=wild said=ok value=0",
+            "probe=sc-a form=live said=ok",
+            "probe=sc-a form=live said=ok value=x",
+            "xprobe=sc-a form=live said=ok value=0",
+        ] {
+            assert_eq!(report(bad, "sc-a"), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A probe in a plugin that is really hosted: a throw-away home and key, a package that
+//! is signed, loaded and verified like any other, and the installed binaries.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::bait::Bait;
+use super::evaluate::Filters;
+use super::evidence::Hosted;
+use super::exec;
+use super::left::{self, Traces};
+use super::table::{Case, name};
+use crate::probes::{self, Kind, SetOff};
+use crate::{Home, Package};
+
+/// The id that is compiled into the probes of machine code.
+const NATIVE: &str = "com.test.probe";
+/// Longest life of one `gm plugin run`: what hangs is an error of the harness.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Where a plugin of machine code finds what it was granted.
+const DATA: &str = "/data";
+const GRANTED: &str = "/grant/0";
+
+/// The homes in which probes are hosted: one for all of a kind, but machine code with
+/// other permissions, which always has the same id, has its own.
+#[derive(Default)]
+pub(super) struct Stages {
+    all: Mutex<BTreeMap<String, Arc<OnceLock<Stage>>>>,
+}
+
+impl Stages {
+    /// The home for a case; made when it is first asked for. As all helpers of tests do,
+    /// making it panics if it fails; whoever judges a case catches that.
+    fn of(&self, case: &Case) -> Arc<OnceLock<Stage>> {
+        let key = match case.kind {
+            Kind::Native => format!("{:?}{}", case.probe.permissions, constructor_key(case)),
+            _ => String::new(),
+        };
+        let stage = {
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(key).or_default())
+        };
+        stage.get_or_init(Stage::new);
+        stage
+    }
+
+    /// Runs a case, and looks at what happened outside; with the filters that it ran
+    /// behind.
+    ///
+    /// # Errors
+    /// Why it could not be run at all.
+    pub(super) fn run(&self, case: &Case) -> Result<(Hosted, Arc<Filters>), String> {
+        let stage = self.of(case);
+        let stage = stage.get().ok_or("no home")?;
+        stage.run(case)
+    }
+}
+
+fn constructor_key(case: &Case) -> String {
+    match probes::constructor(&case.probe.id, case.variant) {
+        Some(_) => format!("{}.{}", case.probe.id, case.variant),
+        None => String::new(),
+    }
+}
+
+/// What came of loading a package.
+type Loaded = Result<Arc<Filters>, Refused>;
+
+/// The broker's words when it would not load one.
+#[derive(Clone)]
+struct Refused {
+    code: String,
+    detail: String,
+}
+
+/// A home, and what is loaded there.
+struct Stage {
+    home: Home,
+    loaded: Mutex<BTreeMap<String, Arc<OnceLock<Loaded>>>>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let home = Home::new();
+        let granted = home.beside("granted");
+        let made = std::fs::create_dir(&granted)
+            .and_then(|()| std::fs::write(granted.join("granted.txt"), "granted\n"));
+        assert!(made.is_ok(), "{made:?}");
+        home.configure(&format!(
+            "[restart]\nmax = 0\n[grants]\nfilesystem = {{ read = [{:?}, \"$DATA\"], write = [\"$DATA\"] }}\n",
+            granted.display().to_string()
+        ));
+        home.allow_native(&[NATIVE]);
+        Self {
+            home,
+            loaded: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The package in which a case is run.
+    fn package(&self, case: &Case) -> Result<Package, String> {
+        let id = &case.probe.id;
+        let kind = name(&case.kind);
+        let missing = || format!("the sources hold no {kind} of {id}");
+        let package = match case.kind {
+            Kind::Native => {
+                let own = probes::constructor(id, case.variant);
+                Package::with_code(NATIVE, own.unwrap_or(probes::SHARED)).kind("native")
+            }
+            Kind::Wasm => Package::with_code(
+                &format!("com.test.{id}"),
+                probes::module(id).ok_or_else(missing)?,
+            ),
+            Kind::Lua | Kind::Js => {
+                let text = probes::script(id, case.kind).ok_or_else(missing)?;
+                Package::script(&format!("{id}-{kind}"), &kind, text)
+            }
+            Kind::Host => return Err(format!("{id} is no plugin")),
+        };
+        let granted = self.home.beside("granted").display().to_string();
+        let lines = case.probe.permission_lines().into_iter();
+        let package = lines.fold(package.hooks(&[]), |package, (key, value)| {
+            package.permission(&key, &value.replace("$GRANTED", &granted))
+        });
+        Ok(match case.probe.hook {
+            SetOff::Command => package.command("probe"),
+            SetOff::Load => package.hooks(&["on_commit_analyzed"]),
+        })
+    }
+
+    /// Loads the package of a case, once.
+    fn load(&self, package: &Package) -> Loaded {
+        let id = package.plugin();
+        let once = {
+            let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(loaded.entry(id.to_owned()).or_default())
+        };
+        let load = || {
+            self.home.sign(package);
+            let load = self.home.try_load(package);
+            if load.exit != 0 {
+                let last = load.records.last();
+                let text = |key: &str| last.and_then(|line| line[key].as_str());
+                return Err(Refused {
+                    code: text("code").unwrap_or("no code").to_owned(),
+                    detail: text("detail").unwrap_or(&load.stderr).to_owned(),
+                });
+            }
+            Ok(Arc::new(Filters::read(&self.home.policy("dump", id))))
+        };
+        once.get_or_init(load).clone()
+    }
+
+    fn run(&self, case: &Case) -> Result<(Hosted, Arc<Filters>), String> {
+        let package = self.package(case)?;
+        let bait = Bait::set_out().map_err(|error| format!("no bait: {error}"))?;
+        let filters = match self.load(&package) {
+            Ok(filters) => filters,
+            Err(refused) => {
+                let hosted = Hosted {
+                    effects: bait.effects(refused.detail.as_bytes()),
+                    refused: Some((refused.code, refused.detail)),
+                    ..Hosted::default()
+                };
+                return Ok((hosted, Arc::default()));
+            }
+        };
+        let mut command = self.command(package.plugin(), case, &bait);
+        let ran = exec::run(&mut command, LIMIT).map_err(|error| error.to_string())?;
+        let mut hosted = Hosted::read(ran, &case.probe.id);
+        hosted.effects = bait.effects(&hosted.ran.output);
+        hosted.left = left::behind(&Traces::of(&hosted.ran.records()), &self.state());
+        Ok((hosted, filters))
+    }
+
+    fn command(&self, id: &str, case: &Case, bait: &Bait) -> Command {
+        if case.probe.hook == SetOff::Load {
+            let mut command = self.home.json("gm-broker");
+            command.args(["run", id, "--allow-native", "--events", "/dev/null"]);
+            return command;
+        }
+        let mut command = self.home.json("gm");
+        command.args(["plugin", "run", id, "probe", "--allow-native", "--"]);
+        command.arg(&case.probe.id);
+        command.args(case.words(bait, DATA, GRANTED));
+        command
+    }
+
+    fn state(&self) -> PathBuf {
+        self.home.path().join("state/run")
+    }
+}
+
+/// The directory of an executable, if the product's binaries lie there too.
+#[must_use]
+pub(super) fn beside(own: &std::path::Path) -> Option<PathBuf> {
+    let dir = own.parent()?;
+    let all = ["gm", "gm-broker", "gm-launcher"];
+    all.iter()
+        .all(|name| dir.join(name).is_file())
+        .then(|| dir.to_path_buf())
+}

@@ -1,0 +1,353 @@
+//! From what was observed to what it proves. Everything that isn't evidence of a wall
+//! is an error of the harness, never a pass.
+
+use super::control::{Control, Worked};
+use super::evaluate::Filters;
+use super::evidence::{Ending, Hosted, Report};
+use super::table::{Case, name};
+use super::verdict::Verdict;
+use crate::probes::Oracle;
+
+/// What stopped a probe. Made here alone, out of evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    layer: String,
+    words: String,
+}
+
+impl Stopped {
+    fn by(layer: impl Into<String>, words: impl Into<String>) -> Self {
+        Self {
+            layer: layer.into(),
+            words: words.into(),
+        }
+    }
+
+    /// A refusal of the product before anything started, by its code.
+    #[must_use]
+    pub fn by_refusal(layer: &str, code: &str, expected: &[&str]) -> Option<Self> {
+        expected
+            .contains(&code)
+            .then(|| Self::by(layer, format!("refused: {code}")))
+    }
+
+    /// An ending in the records of a run.
+    #[must_use]
+    pub fn by_ending(layer: &str, ending: &str, expected: &[&str]) -> Option<Self> {
+        expected
+            .contains(&ending)
+            .then(|| Self::by(layer, format!("ended: {ending}")))
+    }
+
+    /// A state of the machine that the attack wanted to change, and did not.
+    #[must_use]
+    pub fn by_state(layer: &str, what: &str, held: bool) -> Option<Self> {
+        held.then(|| Self::by(layer, what))
+    }
+
+    /// A launcher of somebody else's: nobody knows its layers.
+    #[must_use]
+    pub fn under(ran: &super::evidence::Ran, report: Option<&Report>, quiet: bool) -> Option<Self> {
+        const DENIALS: [&str; 3] = ["EPERM", "EACCES", "ENOSYS"];
+        const SIGSYS: i32 = 31;
+        match report {
+            Some(report) if DENIALS.contains(&&*report.said) => {
+                Some(Self::by("unknown", format!("said {}", report.said)))
+            }
+            // Nothing was seen outside, and it says itself that it failed.
+            Some(report) if quiet && report.said != "ok" => {
+                Some(Self::by("unknown", format!("said {}", report.said)))
+            }
+            None if ran.signal == Some(SIGSYS) || ran.exit == Some(128 + SIGSYS) => {
+                Some(Self::by("unknown", "ended by SIGSYS"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The layer.
+    #[must_use]
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// How, for people.
+    #[must_use]
+    pub fn into_words(self) -> String {
+        self.words
+    }
+}
+
+/// That the forbidden happened. Anything may say so: an alarm needs no proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escape(String);
+
+impl Escape {
+    /// With what was seen.
+    #[must_use]
+    pub fn seen(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn into_words(self) -> String {
+        self.0
+    }
+}
+
+/// That the loaded filters deny a call, whatever its arguments are. Made by
+/// [`Filters::deny`] alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluated(String);
+
+impl Evaluated {
+    pub(super) fn new(words: String) -> Self {
+        Self(words)
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn into_words(self) -> String {
+        self.0
+    }
+}
+
+/// The verdict on one attempt.
+#[must_use]
+pub fn judge(case: &Case, control: &Control, hosted: &Hosted, filters: &Filters) -> Verdict {
+    // An alarm counts whatever else is missing.
+    if let Some(escape) = outside(hosted) {
+        return Verdict::escaped(escape);
+    }
+    let inside = inside(case, hosted, filters);
+    if let Inside::Escaped(what) = inside {
+        return Verdict::escaped(Escape::seen(what));
+    }
+    let worked = match control {
+        Control::Worked(worked) => worked,
+        Control::Refused(said) => return vacuous(case, said, filters),
+        Control::Broken(why) => return Verdict::error(why),
+    };
+    concluded(case, worked, inside)
+}
+
+fn concluded(case: &Case, worked: &Worked, inside: Inside) -> Verdict {
+    match inside {
+        Inside::Stopped(stopped) => Verdict::stopped(worked, stopped, Some(&own(case))),
+        Inside::Escaped(what) => Verdict::escaped(Escape::seen(what)),
+        Inside::Unproved(why) => Verdict::error(why),
+    }
+}
+
+/// A control that can't work leaves the filters to be asked, if a call is what the
+/// probe is about.
+fn vacuous(case: &Case, said: &str, filters: &Filters) -> Verdict {
+    match case
+        .probe
+        .denied_call(case.variant)
+        .and_then(|call| filters.deny(call))
+    {
+        Some(evaluated) => Verdict::evaluated(evaluated),
+        None => Verdict::vacuous(format!("control got {said}")),
+    }
+}
+
+/// What was seen outside although nothing may happen there.
+fn outside(hosted: &Hosted) -> Option<Escape> {
+    let all: Vec<&str> = hosted
+        .effects
+        .iter()
+        .chain(&hosted.left)
+        .map(String::as_str)
+        .collect();
+    (!all.is_empty()).then(|| Escape::seen(all.join("; ")))
+}
+
+/// What the run itself shows.
+#[derive(Debug, PartialEq, Eq)]
+enum Inside {
+    Stopped(Stopped),
+    Escaped(String),
+    Unproved(String),
+}
+
+fn inside(case: &Case, hosted: &Hosted, filters: &Filters) -> Inside {
+    if hosted.ran.timed_out {
+        return Inside::Unproved("the broker did not end in time".to_owned());
+    }
+    if let Some((code, detail)) = &hosted.refused {
+        return refused(case, code, detail);
+    }
+    let Some(ending) = &hosted.ending else {
+        return Inside::Unproved(format!("no ending in the records: {}", hosted.ran.ending()));
+    };
+    // A plugin that hangs in its constructors has no `started` record.
+    if hosted.started.is_none() && !matches!(&*ending.name, "timed_out" | "forbidden_syscall") {
+        return Inside::Unproved(format!(
+            "the plugin was never loaded: {} ({})",
+            ending.name,
+            ending.detail.as_deref().unwrap_or("no detail")
+        ));
+    }
+    match &case.probe.oracle {
+        Oracle::Deny(_) => denied(case, hosted, ending, filters),
+        Oracle::State(_) => untouched(case, hosted, ending),
+        Oracle::Errno(names) => answered(case, names.all(), hosted, ending),
+        Oracle::Ending(names) => ended(case, names.all(), hosted, ending),
+    }
+}
+
+/// A refusal before anything ran proves something only where that very code is expected.
+fn refused(case: &Case, code: &str, detail: &str) -> Inside {
+    match &case.probe.oracle {
+        Oracle::Ending(expected) if expected.all().iter().any(|one| one == code) => {
+            Inside::Stopped(Stopped::by(own(case), format!("refused: {code}")))
+        }
+        _ => Inside::Unproved(format!("refused: {code}: {detail}")),
+    }
+}
+
+/// A call is denied if it ended the process, and the records name this very call, or if
+/// it was answered as the filters answer it.
+fn denied(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> Inside {
+    let Some(call) = case.probe.denied_call(case.variant) else {
+        return Inside::Unproved("the row names no call for this variant".to_owned());
+    };
+    if ending.name == "forbidden_syscall" {
+        return forbidden(call, ending, filters);
+    }
+    let Some(report) = &hosted.report else {
+        return silent(hosted, ending);
+    };
+    if case.probe.is_reached(&report.said) {
+        return Inside::Escaped(format!("{call} reached the kernel: {}", report.said));
+    }
+    if filters.answers_with(call, &report.said) {
+        return Inside::Stopped(Stopped::by(
+            "seccomp",
+            format!("{call} said {}", report.said),
+        ));
+    }
+    other_layer(case, report)
+}
+
+fn forbidden(call: &str, ending: &Ending, filters: &Filters) -> Inside {
+    match (&ending.call, ending.nr) {
+        (named, Some(nr)) if named.as_deref() == Some(call) || nr.to_string() == call => {
+            Inside::Stopped(Stopped::by(
+                "seccomp",
+                format!("forbidden_syscall {call} ({nr})"),
+            ))
+        }
+        // Killed without a word, as only the veto layer does.
+        (None, None) if filters.kill_silently(call) => Inside::Stopped(Stopped::by(
+            "seccomp",
+            format!("killed by the veto on {call}"),
+        )),
+        (named, nr) => Inside::Unproved(format!(
+            "it was stopped at {} ({nr:?}), before {call}",
+            named.as_deref().unwrap_or("a call that nobody named")
+        )),
+    }
+}
+
+/// Nothing happened outside, and the probe was stopped or says that it failed.
+fn untouched(case: &Case, hosted: &Hosted, ending: &Ending) -> Inside {
+    if let Some(stopped) = bounded(ending) {
+        return Inside::Stopped(stopped);
+    }
+    match &hosted.report {
+        // It says that it did it, and nothing shows that it is wrong.
+        Some(report) if case.probe.is_reached(&report.said) => {
+            Inside::Escaped(format!("it says {} ({})", report.said, report.value))
+        }
+        Some(report) => own_layer(case, report),
+        None => silent(hosted, ending),
+    }
+}
+
+fn answered(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Inside {
+    if let Some(stopped) = bounded(ending) {
+        return Inside::Stopped(stopped);
+    }
+    match &hosted.report {
+        Some(report) if names.contains(&report.said) => own_layer(case, report),
+        Some(report) if case.probe.is_reached(&report.said) => {
+            Inside::Escaped(format!("it says {} ({})", report.said, report.value))
+        }
+        Some(report) => other_layer(case, report),
+        None => silent(hosted, ending),
+    }
+}
+
+fn ended(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Inside {
+    if names.contains(&ending.name) {
+        let layer = ending.layer.clone().unwrap_or_else(|| own(case));
+        return Inside::Stopped(Stopped::by(layer, format!("ended: {}", ending.name)));
+    }
+    if let Some(stopped) = bounded(ending) {
+        return Inside::Stopped(stopped);
+    }
+    match &hosted.report {
+        Some(report) if case.probe.is_reached(&report.said) => {
+            Inside::Escaped(format!("{} after it says {}", ending.name, report.said))
+        }
+        Some(report) => own_layer(case, report),
+        None => silent(hosted, ending),
+    }
+}
+
+/// The endings by which a wall stops a process, each with the layer that the records
+/// name. A crash is none of them.
+fn bounded(ending: &Ending) -> Option<Stopped> {
+    const WALLS: [&str; 6] = [
+        "forbidden_syscall",
+        "timed_out",
+        "out_of_memory",
+        "too_many_processes",
+        "protocol_violation",
+        "log_flood",
+    ];
+    if !WALLS.contains(&&*ending.name) {
+        return None;
+    }
+    let layer = match (&*ending.name, &ending.layer) {
+        ("forbidden_syscall", _) => "seccomp",
+        (_, Some(layer)) => layer,
+        (_, None) => "unknown",
+    };
+    let call = ending.call.as_deref().map(|call| format!(" {call}"));
+    Some(Stopped::by(
+        layer,
+        format!("ended: {}{}", ending.name, call.unwrap_or_default()),
+    ))
+}
+
+fn own(case: &Case) -> String {
+    name(&case.probe.layer)
+}
+
+fn own_layer(case: &Case, report: &Report) -> Inside {
+    Inside::Stopped(Stopped::by(own(case), format!("said {}", report.said)))
+}
+
+/// The kernel said no for another reason than the expected one. Which, nobody knows; the
+/// row's first backup is what is behind it.
+fn other_layer(case: &Case, report: &Report) -> Inside {
+    let backup = case.probe.backup.first().map(name);
+    let layer = backup.unwrap_or_else(|| "unknown".to_owned());
+    Inside::Stopped(Stopped::by(layer, format!("said {}", report.said)))
+}
+
+fn silent(hosted: &Hosted, ending: &Ending) -> Inside {
+    let error = hosted
+        .error
+        .as_deref()
+        .map(|error| format!("; the plugin's error: {error}"));
+    Inside::Unproved(format!(
+        "no report; ended: {}{}",
+        ending.name,
+        error.unwrap_or_default()
+    ))
+}

@@ -1,0 +1,87 @@
+//! The harness: real attacks on the installed binaries, each with a control that shows
+//! that it works where nothing stops it, and a twin that must succeed behind the same
+//! walls. What it proves, and how, stands in `docs/harness.md`.
+//!
+//! `args` → `run` (a queue of rows) → `control`, `hosted` or `host` (what is observed)
+//! → `judge` (what that proves) → `outcome` → `report`.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+pub mod args;
+pub mod bait;
+pub mod control;
+pub mod evaluate;
+pub mod evidence;
+mod exec;
+mod facts;
+mod hosted;
+pub mod judge;
+mod left;
+pub mod outcome;
+pub mod report;
+mod run;
+pub mod table;
+pub mod twins;
+pub mod verdict;
+
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+
+/// The schema of every object that is printed.
+pub const SCHEMA: &str = "gm.harness/1";
+
+/// A call that can't be carried out, before anything was run: exit 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+/// Understands the words of a command line, does it, and gives the exit code.
+#[must_use]
+pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
+    // What went wrong is said once, in the row that it belongs to.
+    std::panic::set_hook(Box::new(|_| {}));
+    let asked = match args::read(words) {
+        Ok(asked) => asked,
+        Err(answered) => return answered,
+    };
+    let json = asked.is_json();
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run::carry_out(asked)));
+    let (exit, detail) = match done {
+        Ok(Ok(exit)) => return exit,
+        Ok(Err(Usage(why))) => (2, why),
+        Err(panic) => (
+            70,
+            format!("the harness itself failed: {}", words_of(panic.as_ref())),
+        ),
+    };
+    say(&format!("error: {detail}"));
+    if json {
+        let last = serde_json::json!({
+            "schema": SCHEMA, "kind": "error", "result": "error", "exit": exit,
+            "code": if exit == 2 { "usage/arguments" } else { "internal/panic" },
+            "detail": detail,
+        });
+        let _ = writeln!(std::io::stdout().lock(), "{last}");
+    }
+    exit
+}
+
+/// Does what may panic, as helpers of tests do; their words are the error.
+fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(AssertUnwindSafe(act)).map_err(|panic| words_of(panic.as_ref()))
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it panicked without a word".to_owned())
+}
+
+/// A line on stderr, whoever reads it.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,169 @@
+//! What is reported: one row for each probe and kind, and what all of them come to.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::verdict::{Class, Verdict};
+
+/// A probe in one kind of plugin, with all of its variants.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// `gm.harness/1`.
+    pub schema: &'static str,
+    /// `probe`.
+    pub kind: &'static str,
+    /// The probe.
+    pub id: String,
+    /// GM-P-NNNN.
+    pub number: u32,
+    /// Its group.
+    pub group: String,
+    /// The kind of plugin; `host` for an attack from outside.
+    pub profile: String,
+    /// Of the report that counts.
+    pub form: Option<String>,
+    /// The class, as reports name it.
+    pub verdict: Class,
+    /// What stopped it.
+    pub layer: Option<String>,
+    /// What was expected to.
+    pub expected: String,
+    /// Why, for people.
+    pub why: String,
+    /// The filters were asked instead of the kernel.
+    pub by_evaluation: bool,
+    /// `ok`, `refused`, `broken`.
+    pub control: &'static str,
+    /// What it said.
+    pub control_said: String,
+    /// With a layer left out, if that was asked for.
+    pub ablated: Vec<Ablated>,
+    /// The honest act.
+    pub twin: Twin,
+    /// What the probe said.
+    pub said: Option<String>,
+    /// The forbidden call's number.
+    pub nr: Option<u64>,
+    /// How the plugin ended.
+    pub ending: Option<String>,
+    /// From its start to its end, in microseconds.
+    pub contain_us: u64,
+    /// Of the profile that it ran behind.
+    pub profile_digest: Option<String>,
+    /// Of the limit that it met.
+    pub manifest_line: Option<u64>,
+    /// The waiver that covers it.
+    pub waiver: Option<Value>,
+    /// Each variant, and whatever else was seen.
+    pub evidence: Map<String, Value>,
+}
+
+/// What the probe does with a layer left out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ablated {
+    /// Which.
+    pub without: String,
+    /// As of a probe: the class's name.
+    pub verdict: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The twin of a row.
+#[derive(Debug, Clone, Serialize)]
+pub struct Twin {
+    /// Which.
+    pub id: String,
+    /// `ok` or `failed`.
+    pub verdict: &'static str,
+    /// Why it failed.
+    pub why: Option<String>,
+}
+
+/// The worst of several verdicts stands for all; vacuous only if all are.
+#[must_use]
+pub fn worst(verdicts: &[Verdict]) -> Option<&Verdict> {
+    let weight = |verdict: &&Verdict| match verdict.class() {
+        Class::Vacuous => 0,
+        Class::Contained => 1 + u8::from(!verdict.is_by_evaluation()),
+        Class::ContainedElsewhere => 3,
+        Class::Degraded => 4,
+        Class::HarnessError => 5,
+        Class::Escaped => 6,
+    };
+    verdicts.iter().max_by_key(weight)
+}
+
+/// What all rows come to.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// `gm.harness/1`.
+    pub schema: &'static str,
+    /// `summary`.
+    pub kind: &'static str,
+    /// Rows of each class.
+    pub contained: usize,
+    /// Stopped by another layer.
+    pub elsewhere: usize,
+    /// Escaped.
+    pub escaped: usize,
+    /// Vacuous.
+    pub vacuous: usize,
+    /// Contained where the filters were asked.
+    pub by_evaluation: usize,
+    /// Below the level.
+    pub degraded: usize,
+    /// Not proved.
+    pub error: usize,
+    /// Twins that failed.
+    pub twins_failed: usize,
+    /// Rows that a waiver covers.
+    pub waived: usize,
+    /// Made by another tool, over the probe host: none here.
+    pub mutation_score: Option<f64>,
+    /// Thresholds that were missed, for people.
+    pub missed: Vec<String>,
+    /// The exit code.
+    pub exit: u8,
+}
+
+impl Summary {
+    /// Counts the rows; `missed` are thresholds that were missed.
+    #[must_use]
+    pub fn of(rows: &[Row], missed: Vec<String>, strict: bool) -> Self {
+        let count = |class: Class| rows.iter().filter(|row| row.verdict == class).count();
+        let open = |class: Class| {
+            let open = |row: &&Row| row.verdict == class && row.waiver.is_none();
+            rows.iter().any(|row| open(&row))
+        };
+        let failed = |row: &Row| row.twin.verdict == "failed" && row.waiver.is_none();
+        let twins: std::collections::BTreeSet<(&str, &str)> = rows
+            .iter()
+            .filter(|row| failed(row))
+            .map(|row| (&*row.twin.id, &*row.profile))
+            .collect();
+        let elsewhere = strict && open(Class::ContainedElsewhere);
+        let exit = match () {
+            () if open(Class::Escaped) || !twins.is_empty() || !missed.is_empty() || elsewhere => 1,
+            () if open(Class::HarnessError) => 70,
+            () if open(Class::Degraded) => 30,
+            () => 0,
+        };
+        Self {
+            schema: super::SCHEMA,
+            kind: "summary",
+            contained: count(Class::Contained),
+            elsewhere: count(Class::ContainedElsewhere),
+            escaped: count(Class::Escaped),
+            vacuous: count(Class::Vacuous),
+            by_evaluation: rows.iter().filter(|row| row.by_evaluation).count(),
+            degraded: count(Class::Degraded),
+            error: count(Class::HarnessError),
+            twins_failed: twins.len(),
+            waived: rows.iter().filter(|row| row.waiver.is_some()).count(),
+            mutation_score: None,
+            missed,
+            exit,
+        }
+    }
+}
