@@ -80,6 +80,60 @@ pub struct Twin {
     pub why: Option<String>,
 }
 
+/// How a row counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds.
+    Pass,
+    /// It proves nothing on this kernel.
+    Skip,
+    /// It fails, and somebody answers for it.
+    Waived,
+    /// It fails; the word is what reports call it.
+    Failure(&'static str),
+    /// Nothing was proved.
+    Error,
+}
+
+impl Row {
+    /// How it counts; `strict` as the option says.
+    #[must_use]
+    pub fn standing(&self, strict: bool) -> Standing {
+        let own = match self.verdict {
+            Class::Escaped => Standing::Failure("ESCAPED"),
+            _ if self.twin.verdict == "failed" => Standing::Failure("TWIN"),
+            Class::HarnessError => Standing::Error,
+            Class::Degraded => Standing::Failure("DEGRADED"),
+            Class::ContainedElsewhere if strict => Standing::Failure("CONTAINED_ELSEWHERE"),
+            Class::Contained | Class::ContainedElsewhere => Standing::Pass,
+            Class::Vacuous => Standing::Skip,
+        };
+        match own {
+            Standing::Failure(_) | Standing::Error if self.waiver.is_some() => Standing::Waived,
+            own => own,
+        }
+    }
+
+    /// As reports name it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{} ({})", self.group, self.id, self.profile)
+    }
+
+    /// What to do about a failure, for people.
+    #[must_use]
+    pub fn fix(&self) -> &'static str {
+        match self.standing(true) {
+            Standing::Failure("ESCAPED") => "do not run plugins on this machine with this version; report it as SECURITY.md says",
+            Standing::Failure("TWIN") => "something honest was stopped: look at the twin's words, then at gm-broker doctor",
+            Standing::Failure("DEGRADED") => "gm-broker doctor names what is missing; --level LEVEL asks for less",
+            Standing::Failure(_) => "a later wall did an earlier one's work: compare the profile with policy show",
+            Standing::Error => "nothing is known about this wall: run it alone with --only, and look at its evidence",
+            _ => "",
+        }
+    }
+}
+
 /// The worst of several verdicts stands for all; vacuous only if all are.
 #[must_use]
 pub fn worst(verdicts: &[Verdict]) -> Option<&Verdict> {
@@ -132,21 +186,18 @@ impl Summary {
     #[must_use]
     pub fn of(rows: &[Row], missed: Vec<String>, strict: bool) -> Self {
         let count = |class: Class| rows.iter().filter(|row| row.verdict == class).count();
-        let open = |class: Class| {
-            let open = |row: &&Row| row.verdict == class && row.waiver.is_none();
-            rows.iter().any(|row| open(&row))
-        };
-        let failed = |row: &Row| row.twin.verdict == "failed" && row.waiver.is_none();
+        let stands = |standing: Standing| rows.iter().any(|row| row.standing(strict) == standing);
+        let failed = |word: &'static str| stands(Standing::Failure(word));
         let twins: std::collections::BTreeSet<(&str, &str)> = rows
             .iter()
-            .filter(|row| failed(row))
+            .filter(|row| row.twin.verdict == "failed" && row.waiver.is_none())
             .map(|row| (&*row.twin.id, &*row.profile))
             .collect();
-        let elsewhere = strict && open(Class::ContainedElsewhere);
+        let one = ["ESCAPED", "TWIN", "CONTAINED_ELSEWHERE"].into_iter().any(failed);
         let exit = match () {
-            () if open(Class::Escaped) || !twins.is_empty() || !missed.is_empty() || elsewhere => 1,
-            () if open(Class::HarnessError) => 70,
-            () if open(Class::Degraded) => 30,
+            () if one || !twins.is_empty() || !missed.is_empty() => 1,
+            () if stands(Standing::Error) => 70,
+            () if failed("DEGRADED") => 30,
             () => 0,
         };
         Self {
