@@ -211,11 +211,13 @@ impl C {
         for (source, variant) in constructors(&self.probes) {
             let plugin = self.out.join(constructor_file(&source, variant));
             let define = format!("-DVARIANT={variant}");
+            let id = format!("-DPROBE_ID=\"{}\"", name(&source).trim_end_matches(".c"));
             let library = self.probes.join("probe.c");
             let table = self.out.join("table-of-none.c");
             write(&table, b"#include \"probe.h\"\nstruct gm_entry { const char *id; void *run; };\nextern const struct gm_entry gm_table[];\nconst struct gm_entry gm_table[] = {{0, 0}};\n");
             let ends = [
                 define.as_str(),
+                id.as_str(),
                 "-o",
                 text(&plugin),
                 text(&source),

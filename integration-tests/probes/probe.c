@@ -123,7 +123,7 @@ long gm_see_descriptor(struct gm_report *report, int fd)
 
 long gm_see_file(struct gm_report *report, const char *path)
 {
-    long fd = gm_open(path, GM_O_RDONLY | GM_O_NONBLOCK);
+    long fd = gm_open(path, GM_O_RDONLY);
     if (fd < 0)
         return fd;
     long said = gm_see_descriptor(report, (int)fd);
@@ -152,13 +152,12 @@ static char *escaped(char *to, const char *bytes, long length)
     return to;
 }
 
-static char *said_as_text(char *to, long said)
+const char *gm_errno(long number)
 {
-    long errno_value = said < 0 ? -said : 0;
     const char *name = 0;
-    if (errno_value < (long)(sizeof ERRNO / sizeof *ERRNO))
-        name = ERRNO[errno_value];
-    return name ? gm_join(to, name) : gm_decimal(to, errno_value);
+    if (number >= 0 && number < (long)(sizeof ERRNO / sizeof *ERRNO))
+        name = ERRNO[number];
+    return name ? name : "unnamed";
 }
 
 long gm_probe_text(int argc, char **argv, char *to)
@@ -191,7 +190,7 @@ long gm_probe_text(int argc, char **argv, char *to)
         at = gm_join(at, "probe=");
         at = gm_join(at, entry->id);
         at = gm_join(at, report.live ? " form=live said=" : " form=harmless said=");
-        at = said_as_text(at, report.said);
+        at = gm_join(at, gm_errno(report.said < 0 ? -report.said : 0));
         at = gm_join(at, " value=");
         at = gm_decimal(at, report.value);
         return gm_join(at, "\n") - to;

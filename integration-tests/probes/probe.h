@@ -87,6 +87,9 @@ char *gm_join(char *to, const char *text);
 char *gm_decimal(char *to, long number);
 void gm_zero(void *to, long length);
 
+/* The name of an errno; `ok` for 0. */
+const char *gm_errno(long number);
+
 /* The library's only door: writes the report to a descriptor; an exit code. */
 int gm_probe_main(int argc, char **argv, int out_fd);
 /* The same as text: its length, or less than 0: the exit code, negated. */
