@@ -103,7 +103,7 @@ pub fn run(executable: &Executable, case: &Case) -> Control {
 fn observe(executable: &Executable, case: &Case) -> std::io::Result<Control> {
     let bait = Bait::set_out()?;
     let mut command = as_nobody(executable, case, &bait);
-    let ran = exec::run(&mut command, case.control_limit())?;
+    let ran = exec::run(&mut command, limit(case))?;
     let effects = bait.effects(&ran.output);
     Ok(judged(case, &ran, &effects))
 }
@@ -144,15 +144,13 @@ fn as_nobody(executable: &Executable, case: &Case, bait: &Bait) -> Command {
 /// where the deed is a thing that can be seen from outside, if it was seen.
 fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Control {
     let Some(report) = report(&ran.stdout, &case.probe.id) else {
+        // Not to end, or to end badly, is what some of them want to show.
         let why = ran.ending();
-        // Not to end is what some of them want to show.
-        return match &case.probe.oracle {
-            Oracle::Ending(endings)
-                if ran.timed_out && endings.all().iter().any(|it| it == "timed_out") =>
-            {
-                Control::Worked(Worked { how: why })
-            }
-            _ => Control::Broken(format!("the control said nothing: {why}")),
+        let wanted = (ran.timed_out && case.probe.is_reached("no-end"))
+            || (ran.signal.is_some() && case.probe.is_reached("signal"));
+        return match wanted {
+            true => Control::Worked(Worked { how: why }),
+            false => Control::Broken(format!("the control said nothing: {why}")),
         };
     };
     if ran.exit != Some(0) {
@@ -177,5 +175,12 @@ fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Control {
     }
 }
 
-/// How long a control may take beyond the probe's own limit.
-pub const GRACE: Duration = Duration::from_secs(2);
+/// How long a control may take. What is to show that it doesn't end needs no more than a
+/// while for that.
+fn limit(case: &Case) -> Duration {
+    const WHILE: Duration = Duration::from_secs(2);
+    match case.probe.is_reached("no-end") {
+        true => WHILE,
+        false => Duration::from_secs(case.probe.limit_s) + WHILE,
+    }
+}

@@ -24,38 +24,33 @@ const LIMIT: Duration = Duration::from_secs(60);
 const DATA: &str = "/data";
 const GRANTED: &str = "/grant/0";
 
-/// The homes in which probes are hosted: one for all of a kind, but machine code with
-/// other permissions, which always has the same id, has its own.
+/// The homes in which probes are hosted: one for each worker of the harness, and others
+/// for machine code with other permissions, which always has the same id.
 #[derive(Default)]
 pub(super) struct Stages {
-    all: Mutex<BTreeMap<String, Arc<OnceLock<Stage>>>>,
+    all: Mutex<BTreeMap<(usize, String), Once<Stage>>>,
 }
 
+/// What is made when it is first asked for, by whoever asks first.
+type Once<T> = Arc<OnceLock<T>>;
+
 impl Stages {
-    /// The home for a case; made when it is first asked for. As all helpers of tests do,
-    /// making it panics if it fails; whoever judges a case catches that.
-    fn of(&self, case: &Case) -> Arc<OnceLock<Stage>> {
+    /// Runs a case, and looks at what happened outside; with the filters that it ran
+    /// behind. As all helpers of tests do, it panics if a home can't be made; whoever
+    /// judges a case catches that.
+    ///
+    /// # Errors
+    /// Why it could not be run at all.
+    pub(super) fn run(&self, case: &Case, worker: usize) -> Result<(Hosted, Arc<Filters>), String> {
         let key = match case.kind {
             Kind::Native => format!("{:?}{}", case.probe.permissions, constructor_key(case)),
             _ => String::new(),
         };
         let stage = {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(key).or_default())
+            Arc::clone(all.entry((worker, key)).or_default())
         };
-        stage.get_or_init(Stage::new);
-        stage
-    }
-
-    /// Runs a case, and looks at what happened outside; with the filters that it ran
-    /// behind.
-    ///
-    /// # Errors
-    /// Why it could not be run at all.
-    pub(super) fn run(&self, case: &Case) -> Result<(Hosted, Arc<Filters>), String> {
-        let stage = self.of(case);
-        let stage = stage.get().ok_or("no home")?;
-        stage.run(case)
+        stage.get_or_init(Stage::new).run(case)
     }
 }
 
@@ -79,7 +74,7 @@ struct Refused {
 /// A home, and what is loaded there.
 struct Stage {
     home: Home,
-    loaded: Mutex<BTreeMap<String, Arc<OnceLock<Loaded>>>>,
+    loaded: Mutex<BTreeMap<String, Once<Loaded>>>,
 }
 
 impl Stage {

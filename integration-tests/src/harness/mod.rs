@@ -28,6 +28,7 @@ mod run;
 pub mod table;
 pub mod twins;
 pub mod verdict;
+mod waivers;
 
 use std::io::Write;
 use std::panic::AssertUnwindSafe;

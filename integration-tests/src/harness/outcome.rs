@@ -124,11 +124,21 @@ impl Row {
     #[must_use]
     pub fn fix(&self) -> &'static str {
         match self.standing(true) {
-            Standing::Failure("ESCAPED") => "do not run plugins on this machine with this version; report it as SECURITY.md says",
-            Standing::Failure("TWIN") => "something honest was stopped: look at the twin's words, then at gm-broker doctor",
-            Standing::Failure("DEGRADED") => "gm-broker doctor names what is missing; --level LEVEL asks for less",
-            Standing::Failure(_) => "a later wall did an earlier one's work: compare the profile with policy show",
-            Standing::Error => "nothing is known about this wall: run it alone with --only, and look at its evidence",
+            Standing::Failure("ESCAPED") => {
+                "do not run plugins on this machine with this version; report it as SECURITY.md says"
+            }
+            Standing::Failure("TWIN") => {
+                "something honest was stopped: look at the twin's words, then at gm-broker doctor"
+            }
+            Standing::Failure("DEGRADED") => {
+                "gm-broker doctor names what is missing; --level LEVEL asks for less"
+            }
+            Standing::Failure(_) => {
+                "a later wall did an earlier one's work: compare the profile with policy show"
+            }
+            Standing::Error => {
+                "nothing is known about this wall: run it alone with --only, and look at its evidence"
+            }
             _ => "",
         }
     }
@@ -193,7 +203,9 @@ impl Summary {
             .filter(|row| row.twin.verdict == "failed" && row.waiver.is_none())
             .map(|row| (&*row.twin.id, &*row.profile))
             .collect();
-        let one = ["ESCAPED", "TWIN", "CONTAINED_ELSEWHERE"].into_iter().any(failed);
+        let one = ["ESCAPED", "TWIN", "CONTAINED_ELSEWHERE"]
+            .into_iter()
+            .any(failed);
         let exit = match () {
             () if one || !twins.is_empty() || !missed.is_empty() => 1,
             () if stands(Standing::Error) => 70,

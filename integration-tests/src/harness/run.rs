@@ -17,6 +17,7 @@ use super::report::{Format, Whole};
 use super::table::{Case, fits, name};
 use super::twins::{Outcome, Twins};
 use super::verdict::{Class, Verdict};
+use super::waivers::Waivers;
 use super::{SCHEMA, Usage, caught, say};
 use crate::probes::{self, ControlClass, Kind, Probe};
 
@@ -94,6 +95,7 @@ fn list(only: &[String], json: bool) -> u8 {
 /// One run.
 struct Run {
     args: RunArgs,
+    waivers: Waivers,
     quiet: bool,
     executable: Executable,
     stages: Stages,
@@ -105,7 +107,9 @@ impl Run {
     fn new(args: RunArgs, quiet: bool) -> Result<Self, Usage> {
         let executable = Executable::put(probes::ELF)
             .map_err(|error| Usage(format!("the probes can't be written down: {error}")))?;
+        let waivers = args.waivers.as_deref().map(Waivers::read).transpose()?;
         Ok(Self {
+            waivers: waivers.unwrap_or_default(),
             args,
             quiet,
             executable,
@@ -120,14 +124,17 @@ impl Run {
         if tasks.is_empty() {
             return Err(Usage("no probe fits --only and --profile".to_owned()));
         }
-        let rows = self.all(tasks);
-        let missed = self.missed(&rows);
+        let mut rows = self.all(tasks);
+        let mut missed = self.waivers.apply(&mut rows);
+        missed.extend(self.missed(&rows));
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         let summary = Summary::of(&rows, missed, self.args.strict);
         let whole = Whole {
             facts: &facts,
             rows: &rows,
             summary: &summary,
+            strict: self.args.strict,
+            comparison: None,
         };
         self.conclude(&whole, json)
     }
@@ -161,12 +168,13 @@ impl Run {
         let (alone, together): (VecDeque<_>, VecDeque<_>) =
             numbered.partition(|(_, (probe, _))| probe.alone);
         let done = Mutex::new(Vec::with_capacity(total));
-        let jobs = self.args.jobs.map_or_else(processors, usize::from);
+        let jobs = self.args.jobs.map_or_else(workers, usize::from);
         for (queue, jobs) in [(together, jobs), (alone, 1)] {
             let queue = Mutex::new(queue);
             std::thread::scope(|scope| {
-                for _ in 0..jobs {
-                    scope.spawn(|| self.work(&queue, &done, total));
+                for worker in 0..jobs {
+                    let (queue, done) = (&queue, &done);
+                    scope.spawn(move || self.work(worker, queue, done, total));
                 }
             });
         }
@@ -177,6 +185,7 @@ impl Run {
 
     fn work(
         &self,
+        worker: usize,
         queue: &Mutex<VecDeque<(usize, (Probe, Kind))>>,
         done: &Mutex<Vec<(usize, Row)>>,
         total: usize,
@@ -189,7 +198,7 @@ impl Run {
             let Some((at, (probe, kind))) = next else {
                 return;
             };
-            let row = self.row(&probe, kind);
+            let row = self.row(&probe, kind, worker);
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             self.progress(done.len() + 1, total, &row);
             done.push((at, row));
@@ -212,12 +221,12 @@ impl Run {
         }
     }
 
-    fn row(&self, probe: &Probe, kind: Kind) -> Row {
+    fn row(&self, probe: &Probe, kind: Kind, worker: usize) -> Row {
         let begun = Instant::now();
         let twin = self.twins.outcome(&probe.twin, kind);
         let attempts: Vec<Attempt> = Case::all(probe, kind)
             .iter()
-            .map(|case| self.attempt(case, &twin))
+            .map(|case| self.attempt(case, &twin, worker))
             .collect();
         let verdicts: Vec<Verdict> = attempts.iter().map(|it| it.verdict.clone()).collect();
         let verdict = worst(&verdicts).cloned();
@@ -227,12 +236,12 @@ impl Run {
     }
 
     /// One variant; whatever fails in the harness itself is an error, never a pass.
-    fn attempt(&self, case: &Case, twin: &Outcome) -> Attempt {
-        let tried = caught(|| self.tried(case, twin));
+    fn attempt(&self, case: &Case, twin: &Outcome, worker: usize) -> Attempt {
+        let tried = caught(|| self.tried(case, twin, worker));
         tried.unwrap_or_else(|why| Attempt::broken(case, why))
     }
 
-    fn tried(&self, case: &Case, twin: &Outcome) -> Attempt {
+    fn tried(&self, case: &Case, twin: &Outcome, worker: usize) -> Attempt {
         let control = match (case.probe.control, twin) {
             (ControlClass::E | ControlClass::H, Ok(done)) => Control::Worked(Worked::by_twin(done)),
             (ControlClass::E | ControlClass::H, Err(why)) => {
@@ -240,7 +249,7 @@ impl Run {
             }
             _ => control::run(&self.executable, case),
         };
-        let (hosted, filters) = match self.stages.run(case) {
+        let (hosted, filters) = match self.stages.run(case, worker) {
             Ok(both) => both,
             Err(why) => return Attempt::broken(case, why),
         };
@@ -275,18 +284,43 @@ impl Run {
         }
     }
 
-    /// Thresholds that were missed.
+    /// Too many rows that prove nothing, or others than those that are known.
     fn missed(&self, rows: &[Row]) -> Vec<String> {
-        let vacuous = rows
-            .iter()
-            .filter(|row| row.verdict == Class::Vacuous && row.waiver.is_none());
-        let count = vacuous.clone().count();
+        let vacuous = |row: &&Row| row.verdict == Class::Vacuous && row.waiver.is_none();
+        let count = rows.iter().filter(vacuous).count();
         match self.args.max_vacuous {
             Some(most) if count > most => {
                 vec![format!("{count} rows are vacuous, at most {most} may be")]
             }
-            _ => Vec::new(),
+            Some(_) => Vec::new(),
+            None => self.newly_vacuous(rows),
         }
+    }
+
+    /// Variants whose control does not work although no list says so for this kernel.
+    fn newly_vacuous(&self, rows: &[Row]) -> Vec<String> {
+        let release = self
+            .facts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .kernel
+            .clone();
+        let known = probes::vacuous();
+        let refused = |row: &&Row| row.waiver.is_none() && row.profile == "native";
+        let mut missed = Vec::new();
+        for row in rows.iter().filter(refused) {
+            for (name, variant) in &row.evidence {
+                let number = name.strip_prefix("variant-").and_then(|it| it.parse().ok());
+                let listed = |number| known.iter().any(|it| it.covers(&release, &row.id, number));
+                if variant["control"] == "refused" && !number.is_some_and(listed) {
+                    missed.push(format!(
+                        "{} {name} is vacuous here, and no list says so",
+                        row.id
+                    ));
+                }
+            }
+        }
+        missed
     }
 
     fn conclude(&self, whole: &Whole<'_>, json: bool) -> Result<u8, Usage> {
@@ -309,8 +343,9 @@ impl Run {
     }
 }
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+/// Twice the processors: most of a run is waiting.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |processors| 2 * processors.get())
 }
 
 /// What one variant came to.

@@ -1,9 +1,6 @@
 //! What is run: each row of the table, in each kind that it names, in all its variants.
 
-use std::time::Duration;
-
 use super::bait::Bait;
-use super::control::GRACE;
 use crate::probes::{Kind, Probe};
 
 /// One attempt: a probe in one kind of plugin, in one variant.
@@ -28,12 +25,6 @@ impl Case {
             variant,
         };
         variants.map(case).collect()
-    }
-
-    /// How long a control may take.
-    #[must_use]
-    pub fn control_limit(&self) -> Duration {
-        Duration::from_secs(self.probe.limit_s) + GRACE
     }
 
     /// What the probe is told, with these two places as it sees them.

@@ -12,7 +12,9 @@ pub(super) fn write(whole: &Whole<'_>) -> String {
     for row in whole.rows {
         groups.entry(&row.group).or_default().push(row);
     }
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"gm-harness\">\n");
+    let mut xml = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"gm-harness\">\n",
+    );
     for (group, rows) in groups {
         suite(&mut xml, whole, group, &rows);
     }
@@ -23,7 +25,9 @@ pub(super) fn write(whole: &Whole<'_>) -> String {
 
 fn suite(xml: &mut String, whole: &Whole<'_>, group: &str, rows: &[&Row]) {
     let count = |fits: fn(Standing) -> bool| {
-        rows.iter().filter(|row| fits(row.standing(whole.strict))).count()
+        rows.iter()
+            .filter(|row| fits(row.standing(whole.strict)))
+            .count()
     };
     let time: f64 = rows.iter().map(|row| seconds(row)).sum();
     let _ = writeln!(
@@ -44,20 +48,31 @@ fn suite(xml: &mut String, whole: &Whole<'_>, group: &str, rows: &[&Row]) {
 
 fn properties(xml: &mut String, whole: &Whole<'_>, rows: &[&Row]) {
     let facts = whole.facts;
-    let profiles: std::collections::BTreeSet<&str> =
-        rows.iter().filter_map(|row| row.profile_digest.as_deref()).collect();
+    let profiles: std::collections::BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.profile_digest.as_deref())
+        .collect();
     let profiles: Vec<&str> = profiles.into_iter().collect();
     xml.push_str("    <properties>\n");
     for (name, value) in [
         ("kernel", facts.kernel.clone()),
         ("arch", facts.arch.to_owned()),
-        ("landlock_abi", facts.landlock_abi.map_or(String::new(), |abi| abi.to_string())),
+        (
+            "landlock_abi",
+            facts
+                .landlock_abi
+                .map_or(String::new(), |abi| abi.to_string()),
+        ),
         ("lsm", facts.lsm.join(",")),
         ("cgroup", facts.cgroup.to_owned()),
         ("level", facts.level.clone().unwrap_or_default()),
         ("profile_digest", profiles.join(",")),
     ] {
-        let _ = writeln!(xml, "      <property name=\"{name}\" value=\"{}\"/>", attribute(&value));
+        let _ = writeln!(
+            xml,
+            "      <property name=\"{name}\" value=\"{}\"/>",
+            attribute(&value)
+        );
     }
     xml.push_str("    </properties>\n");
 }
@@ -72,16 +87,26 @@ fn case(xml: &mut String, row: &Row, strict: bool) {
         seconds(row)
     );
     let why = attribute(&row.why);
-    let words = text(&format!("{}\n{}", row.twin.why.clone().unwrap_or_default(), row.fix()));
+    let words = text(&format!(
+        "{}\n{}",
+        row.twin.why.clone().unwrap_or_default(),
+        row.fix()
+    ));
     let _ = match row.standing(strict) {
         Standing::Pass => Ok(()),
         Standing::Skip => writeln!(xml, "      <skipped message=\"vacuous: {why}\"/>"),
         Standing::Waived => writeln!(xml, "      <skipped message=\"waived: {why}\"/>"),
         Standing::Failure(kind) => {
-            writeln!(xml, "      <failure type=\"{kind}\" message=\"{why}\">{words}</failure>")
+            writeln!(
+                xml,
+                "      <failure type=\"{kind}\" message=\"{why}\">{words}</failure>"
+            )
         }
         Standing::Error => {
-            writeln!(xml, "      <error type=\"HARNESS_ERROR\" message=\"{why}\">{words}</error>")
+            writeln!(
+                xml,
+                "      <error type=\"HARNESS_ERROR\" message=\"{why}\">{words}</error>"
+            )
         }
     };
     let evidence = serde_json::to_string_pretty(row).unwrap_or_default();
@@ -112,7 +137,11 @@ fn seconds(row: &Row) -> f64 {
 /// Text of an element, lines kept.
 fn text(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(plain).collect();
-    lines.join("\n").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    lines
+        .join("\n")
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 /// An attribute's value.

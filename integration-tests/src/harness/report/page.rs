@@ -77,13 +77,22 @@ impl Page {
                 Block::Heading(words) => writeln!(text, "<h2>{}</h2>", attribute(words)),
                 Block::Words(words) => writeln!(text, "<p>{}</p>", attribute(words)),
                 Block::List(items) => {
-                    let items: String = items.iter().map(|it| format!("<li>{}</li>", attribute(it))).collect();
+                    let items: String = items
+                        .iter()
+                        .map(|it| format!("<li>{}</li>", attribute(it)))
+                        .collect();
                     writeln!(text, "<ul>{items}</ul>")
                 }
                 Block::Table { head, lines } => {
-                    let head: String = head.iter().map(|it| format!("<th>{}</th>", attribute(it))).collect();
+                    let head: String = head
+                        .iter()
+                        .map(|it| format!("<th>{}</th>", attribute(it)))
+                        .collect();
                     let lines: String = lines.iter().map(|line| line_of(line)).collect();
-                    writeln!(text, "<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}</tbody>\n</table>")
+                    writeln!(
+                        text,
+                        "<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}</tbody>\n</table>"
+                    )
                 }
             };
         }

@@ -15,8 +15,16 @@ pub(super) fn page(whole: &Whole<'_>) -> Page {
     }
     blocks.extend([heading("Probes and profiles"), matrix(whole)]);
     blocks.extend(ablations(whole));
-    blocks.extend(listed(whole, "Vacuous: the control does not work here", |row| row.verdict == Class::Vacuous));
-    blocks.extend(listed(whole, "Contained by evaluation: the filters were asked", |row| row.by_evaluation));
+    blocks.extend(listed(
+        whole,
+        "Vacuous: the control does not work here",
+        |row| row.verdict == Class::Vacuous,
+    ));
+    blocks.extend(listed(
+        whole,
+        "Contained by evaluation: the filters were asked",
+        |row| row.by_evaluation,
+    ));
     Page {
         title: "gm-harness".to_owned(),
         blocks,
@@ -31,7 +39,16 @@ fn summary(whole: &Whole<'_>) -> Block {
     let it = whole.summary;
     let mut words = format!(
         "exit {}: {} contained ({} by evaluation), {} stopped elsewhere, {} escaped, {} vacuous, {} degraded, {} not proved, {} twins failed, {} waived",
-        it.exit, it.contained, it.by_evaluation, it.elsewhere, it.escaped, it.vacuous, it.degraded, it.error, it.twins_failed, it.waived
+        it.exit,
+        it.contained,
+        it.by_evaluation,
+        it.elsewhere,
+        it.escaped,
+        it.vacuous,
+        it.degraded,
+        it.error,
+        it.twins_failed,
+        it.waived
     );
     for missed in &it.missed {
         words.push_str("; missed: ");
@@ -42,27 +59,41 @@ fn summary(whole: &Whole<'_>) -> Block {
 
 fn facts(whole: &Whole<'_>) -> Block {
     let facts = whole.facts;
-    let known = |value: Option<bool>| value.map_or("not asked", |yes| if yes { "yes" } else { "no" });
+    let known =
+        |value: Option<bool>| value.map_or("not asked", |yes| if yes { "yes" } else { "no" });
     let lines = [
         ("kernel", facts.kernel.clone()),
         ("arch", facts.arch.to_owned()),
-        ("Landlock", facts.landlock_abi.map_or("-".to_owned(), |abi| format!("ABI {abi}"))),
+        (
+            "Landlock",
+            facts
+                .landlock_abi
+                .map_or("-".to_owned(), |abi| format!("ABI {abi}")),
+        ),
         ("security modules", facts.lsm.join(", ")),
         ("cgroups", facts.cgroup.to_owned()),
-        ("level", facts.level.clone().unwrap_or_else(|| "-".to_owned())),
+        (
+            "level",
+            facts.level.clone().unwrap_or_else(|| "-".to_owned()),
+        ),
         ("i386 calls", known(facts.ia32).to_owned()),
         ("x32 calls", known(facts.x32).to_owned()),
     ];
     Block::Table {
         head: vec!["host".to_owned(), String::new()],
-        lines: lines.map(|(name, value)| vec![name.to_owned(), value]).to_vec(),
+        lines: lines
+            .map(|(name, value)| vec![name.to_owned(), value])
+            .to_vec(),
     }
 }
 
 fn failures(whole: &Whole<'_>) -> Vec<Block> {
     let failed = |row: &&Row| {
         let standing = row.standing(whole.strict);
-        matches!(standing, Standing::Failure(_) | Standing::Error | Standing::Waived)
+        matches!(
+            standing,
+            Standing::Failure(_) | Standing::Error | Standing::Waived
+        )
     };
     // Escapes first.
     let mut rows: Vec<&Row> = whole.rows.iter().filter(failed).collect();
@@ -75,18 +106,30 @@ fn failures(whole: &Whole<'_>) -> Vec<Block> {
             Some(twin) => format!("{}; twin {}: {twin}", row.why, row.twin.id),
             None => row.why.clone(),
         };
-        let waiver = if row.waiver.is_some() { " (waived)" } else { "" };
-        vec![format!("{}{waiver}", row.verdict.name()), row.title(), why, row.fix().to_owned()]
+        let waiver = if row.waiver.is_some() {
+            " (waived)"
+        } else {
+            ""
+        };
+        vec![
+            format!("{}{waiver}", row.verdict.name()),
+            row.title(),
+            why,
+            row.fix().to_owned(),
+        ]
     });
     let table = Block::Table {
-        head: ["verdict", "probe", "why", "fix"].map(str::to_owned).to_vec(),
+        head: ["verdict", "probe", "why", "fix"]
+            .map(str::to_owned)
+            .to_vec(),
         lines: lines.collect(),
     };
     vec![heading("Failures"), table]
 }
 
 fn matrix(whole: &Whole<'_>) -> Block {
-    let profiles: std::collections::BTreeSet<&str> = whole.rows.iter().map(|row| &*row.profile).collect();
+    let profiles: std::collections::BTreeSet<&str> =
+        whole.rows.iter().map(|row| &*row.profile).collect();
     let mut probes: Vec<&Row> = Vec::new();
     let mut cells: BTreeMap<(&str, &str), String> = BTreeMap::new();
     for row in whole.rows {
@@ -100,11 +143,22 @@ fn matrix(whole: &Whole<'_>) -> Block {
         cells.insert((&row.id, &row.profile), cell);
     }
     let lines = probes.into_iter().map(|probe| {
-        let named = [format!("GM-P-{:04}", probe.number), probe.id.clone(), probe.expected.clone()];
-        let own = profiles.iter().map(|profile| cells.get(&(&*probe.id, profile)).cloned().unwrap_or_default());
+        let named = [
+            format!("GM-P-{:04}", probe.number),
+            probe.id.clone(),
+            probe.expected.clone(),
+        ];
+        let own = profiles.iter().map(|profile| {
+            cells
+                .get(&(&*probe.id, profile))
+                .cloned()
+                .unwrap_or_default()
+        });
         named.into_iter().chain(own).collect()
     });
-    let head = ["", "probe", "expected"].into_iter().chain(profiles.iter().copied());
+    let head = ["", "probe", "expected"]
+        .into_iter()
+        .chain(profiles.iter().copied());
     Block::Table {
         head: head.map(str::to_owned).collect(),
         lines: lines.collect(),
@@ -117,7 +171,12 @@ fn ablations(whole: &Whole<'_>) -> Vec<Block> {
         .iter()
         .flat_map(|row| {
             let line = |it: &super::super::outcome::Ablated| {
-                vec![row.title(), it.without.clone(), it.verdict.clone(), it.why.clone()]
+                vec![
+                    row.title(),
+                    it.without.clone(),
+                    it.verdict.clone(),
+                    it.why.clone(),
+                ]
             };
             row.ablated.iter().map(line)
         })
@@ -125,13 +184,20 @@ fn ablations(whole: &Whole<'_>) -> Vec<Block> {
     if lines.is_empty() {
         return Vec::new();
     }
-    let head = ["probe", "without", "then", "why"].map(str::to_owned).to_vec();
-    vec![heading("With a layer left out"), Block::Table { head, lines }]
+    let head = ["probe", "without", "then", "why"]
+        .map(str::to_owned)
+        .to_vec();
+    vec![
+        heading("With a layer left out"),
+        Block::Table { head, lines },
+    ]
 }
 
 fn listed(whole: &Whole<'_>, title: &str, which: fn(&Row) -> bool) -> Vec<Block> {
     let rows = whole.rows.iter().filter(|row| which(row));
-    let items: Vec<String> = rows.map(|row| format!("{}: {}", row.title(), row.why)).collect();
+    let items: Vec<String> = rows
+        .map(|row| format!("{}: {}", row.title(), row.why))
+        .collect();
     match items.is_empty() {
         true => Vec::new(),
         false => vec![heading(title), Block::List(items)],

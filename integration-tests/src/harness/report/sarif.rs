@@ -53,7 +53,10 @@ fn number(row: &Row) -> String {
 }
 
 fn rule(row: &Row) -> Value {
-    let text = format!("{} of group {} must be stopped by {}", row.id, row.group, row.expected);
+    let text = format!(
+        "{} of group {} must be stopped by {}",
+        row.id, row.group, row.expected
+    );
     json!({
         "id": number(row),
         "name": row.id,
@@ -84,16 +87,31 @@ fn result(row: &Row, index: usize, strict: bool) -> Value {
     put("ruleIndex", index.into());
     put("kind", kind.into());
     put("level", level.into());
-    let message = plain(&format!("{} {}: {message}", row.verdict.name(), row.title()));
+    let message = plain(&format!(
+        "{} {}: {message}",
+        row.verdict.name(),
+        row.title()
+    ));
     put("message", json!({"text": message}));
     put("locations", json!([location(row)]));
     put("partialFingerprints", json!({"gm/v1": fingerprint(row)}));
     if let Some(waiver) = &row.waiver {
         let said = |key: &str| waiver[key].as_str().unwrap_or_default().to_owned();
-        let why = format!("{} ({}, until {})", said("reason"), said("owner"), said("until"));
-        put("suppressions", json!([{"kind": "external", "status": "accepted", "justification": why}]));
+        let why = format!(
+            "{} ({}, until {})",
+            said("reason"),
+            said("owner"),
+            said("until")
+        );
+        put(
+            "suppressions",
+            json!([{"kind": "external", "status": "accepted", "justification": why}]),
+        );
     }
-    put("properties", json!({"profile": row.profile, "evidence": row.evidence}));
+    put(
+        "properties",
+        json!({"profile": row.profile, "evidence": row.evidence}),
+    );
     Value::Object(object)
 }
 
@@ -117,7 +135,10 @@ fn location(row: &Row) -> Value {
 
 fn table_line(id: &str) -> u64 {
     let wanted = format!("id = \"{id}\"");
-    let at = TABLE_TEXT.lines().position(|line| line == wanted).unwrap_or_default();
+    let at = TABLE_TEXT
+        .lines()
+        .position(|line| line == wanted)
+        .unwrap_or_default();
     u64::try_from(at).unwrap_or_default() + 1
 }
 

@@ -13,7 +13,9 @@ pub(super) fn write(whole: &Whole<'_>) -> String {
         "# kernel {} {} landlock {} cgroup {} level {}",
         facts.kernel,
         facts.arch,
-        facts.landlock_abi.map_or("-".to_owned(), |abi| abi.to_string()),
+        facts
+            .landlock_abi
+            .map_or("-".to_owned(), |abi| abi.to_string()),
         facts.cgroup,
         facts.level.as_deref().unwrap_or("-")
     ));
@@ -36,13 +38,18 @@ fn point(number: usize, row: &Row, strict: bool) -> Vec<String> {
             vec![format!("ok {number} - {title} # layer={layer} said={said}")]
         }
         Standing::Skip => {
-            vec![format!("ok {number} - {title} # SKIP vacuous: {}", escaped(&row.why))]
+            vec![format!(
+                "ok {number} - {title} # SKIP vacuous: {}",
+                escaped(&row.why)
+            )]
         }
         Standing::Waived => {
             let waiver = row.waiver.as_ref();
             let text = |key: &str| waiver.and_then(|it| it[key].as_str()).unwrap_or("-");
             let (reason, until) = (escaped(text("reason")), escaped(text("until")));
-            let mut lines = vec![format!("not ok {number} - {title} # TODO waiver until {until}: {reason}")];
+            let mut lines = vec![format!(
+                "not ok {number} - {title} # TODO waiver until {until}: {reason}"
+            )];
             lines.extend(diagnosis(row));
             lines
         }
@@ -56,13 +63,22 @@ fn point(number: usize, row: &Row, strict: bool) -> Vec<String> {
 
 fn diagnosis(row: &Row) -> Vec<String> {
     let evidence = serde_json::to_string(&row.evidence).unwrap_or_default();
-    let line = row.manifest_line.map_or("null".to_owned(), |line| line.to_string());
-    let twin = row.twin.why.clone().unwrap_or_else(|| row.twin.verdict.to_owned());
+    let line = row
+        .manifest_line
+        .map_or("null".to_owned(), |line| line.to_string());
+    let twin = row
+        .twin
+        .why
+        .clone()
+        .unwrap_or_else(|| row.twin.verdict.to_owned());
     block(&[
         ("verdict", row.verdict.name().to_owned()),
         ("why", row.why.clone()),
         ("expected", row.expected.clone()),
-        ("actual", row.layer.clone().unwrap_or_else(|| "null".to_owned())),
+        (
+            "actual",
+            row.layer.clone().unwrap_or_else(|| "null".to_owned()),
+        ),
         ("control", format!("{}: {}", row.control, row.control_said)),
         ("twin", twin),
         ("manifest_line", line),
@@ -74,7 +90,9 @@ fn diagnosis(row: &Row) -> Vec<String> {
 /// A YAML block: each value a text in double quotes, whose escapes are those of JSON.
 fn block(lines: &[(&str, String)]) -> Vec<String> {
     let quoted = |text: &str| serde_json::to_string(&plain(text)).unwrap_or_default();
-    let body = lines.iter().map(|(key, value)| format!("  {key}: {}", quoted(value)));
+    let body = lines
+        .iter()
+        .map(|(key, value)| format!("  {key}: {}", quoted(value)));
     let begin = std::iter::once("  ---".to_owned());
     begin.chain(body).chain(["  ...".to_owned()]).collect()
 }
