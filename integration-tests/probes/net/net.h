@@ -28,12 +28,11 @@ static inline struct gm_inet gm_loopback(long port)
     return to;
 }
 
-/* An address of a name: `first` 0 for an abstract one. Its length, or 0. */
+/* An address of a name, of at most 100 letters; its length. An abstract one begins
+ * with the zero that ends the other kind. */
 static inline int gm_unix_name(struct gm_unix *to, int abstract, const char *name)
 {
     long length = gm_length(name);
-    if (length > 100)
-        return 0;
     gm_zero(to, sizeof *to);
     to->family = GM_AF_UNIX;
     gm_join(to->path + (abstract ? 1 : 0), name);
