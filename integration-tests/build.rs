@@ -50,6 +50,11 @@ struct Row {
     group: String,
     kinds: Vec<String>,
     constructor: bool,
+    /// Whether it is set off by being loaded.
+    loads: bool,
+    variants: u32,
+    /// Whether its bytes are made where they are used, from another's.
+    made_by_rust: bool,
 }
 
 impl Row {
@@ -80,6 +85,13 @@ fn rows(file: &Path) -> Vec<Row> {
             .get("constructor")
             .and_then(toml::Value::as_bool)
             .unwrap_or_default(),
+        loads: row.get("hook").and_then(toml::Value::as_str) == Some("load"),
+        variants: row
+            .get("variants")
+            .and_then(toml::Value::as_integer)
+            .and_then(|count| count.try_into().ok())
+            .unwrap_or(1),
+        made_by_rust: row.get("id").and_then(toml::Value::as_str) == Some("en-malformed"),
     };
     rows.map(row).collect()
 }
@@ -296,29 +308,51 @@ fn sources(probes: &Path, out: &Path, rows: &[Row]) -> String {
     code
 }
 
-/// Ids of a kind and where their code was made. `(;prelude;)` in a module and the
-/// beginning of a script stand for the words that all of that kind share.
+/// Ids of a kind and where their code was made. What is set off by being loaded has a
+/// source for each variant, `ID.N`.
 fn of_kind(probes: &Path, out: &Path, rows: &[Row], kind: &str) -> Vec<(String, PathBuf)> {
-    let rows = rows.iter().filter(|row| row.has(kind));
-    let made = rows.map(|row| {
-        let extension = if kind == "wasm" { "wat" } else { kind };
-        let source = read(
-            &probes
-                .join(&row.group)
-                .join(format!("{}.{extension}", row.id)),
-        );
-        let prelude = read(&probes.join(format!("prelude.{extension}")));
-        let to = out.join(format!("{}.{kind}", row.id));
-        if kind == "wasm" {
-            let text = source.replace("(;prelude;)", &prelude);
-            let module = wat::parse_str(text).unwrap_or_else(|error| panic!("{}: {error}", row.id));
-            write(&to, &module);
-        } else {
-            write(&to, format!("{prelude}\n{source}").as_bytes());
+    let mut made = Vec::new();
+    for row in rows.iter().filter(|row| row.has(kind) && !row.made_by_rust) {
+        let variants = if row.loads { row.variants } else { 0 };
+        let numbered = (0..variants).map(|number| format!("{}.{number}", row.id));
+        let single = (!row.loads).then(|| row.id.clone());
+        for name in numbered.chain(single) {
+            let to = out.join(format!("{name}.{kind}"));
+            write(
+                &to,
+                &code(&probes.join(&row.group).join(&name), probes, kind),
+            );
+            made.push((name, to));
         }
-        (row.id.clone(), to)
+    }
+    made
+}
+
+/// The code of a source. The prelude of its kind comes before a script, and takes the
+/// place of `(;prelude;)` in a module.
+fn code(source: &Path, probes: &Path, kind: &str) -> Vec<u8> {
+    let extension = if kind == "wasm" { "wat" } else { kind };
+    let with_extension = format!("{}.{extension}", source.display());
+    let text = repeated(&read(Path::new(&with_extension)));
+    let prelude = read(&probes.join(format!("prelude.{extension}")));
+    if kind != "wasm" {
+        return format!("{prelude}\n{text}").into_bytes();
+    }
+    let module = wat::parse_str(text.replace("(;prelude;)", &prelude));
+    module.unwrap_or_else(|error| panic!("{with_extension}: {error}"))
+}
+
+/// `@repeat N TEXT@` is that text N times: what is large is large by that alone.
+fn repeated(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("@repeat ") else {
+        return text.to_owned();
+    };
+    let parts = rest.split_once('@').and_then(|(inside, after)| {
+        let (count, piece) = inside.split_once(' ')?;
+        Some((piece.repeat(count.parse().ok()?), after))
     });
-    made.collect()
+    let (piece, after) = parts.unwrap_or_else(|| panic!("@repeat without an end"));
+    format!("{before}{piece}{}", repeated(after))
 }
 
 /// The files below a directory with this extension, sorted.

@@ -356,6 +356,55 @@ pub fn script(id: &str, kind: Kind) -> Option<&'static str> {
     }
 }
 
+/// What is loaded for this variant of a probe whose loading is the attack.
+#[must_use]
+pub fn loaded(id: &str, kind: Kind, variant: u32) -> Option<Vec<u8>> {
+    if id == "en-malformed" {
+        return malformed(variant);
+    }
+    let name = format!("{id}.{variant}");
+    match kind {
+        Kind::Wasm => found(sources::modules(), &name).map(<[u8]>::to_vec),
+        Kind::Lua | Kind::Js => script(&name, kind).map(|text| text.as_bytes().to_vec()),
+        Kind::Native | Kind::Host => None,
+    }
+}
+
+/// What is no module: cut short, of another form, or with a byte that isn't right.
+fn malformed(variant: u32) -> Option<Vec<u8>> {
+    let good = module("en-poison")?;
+    let cut = |part: usize| good.get(..good.len() * part / 8).map(<[u8]>::to_vec);
+    let changed = |at: usize, to: u8| {
+        let mut bytes = good.to_vec();
+        *bytes.get_mut(at)? = to;
+        Some(bytes)
+    };
+    let followed = |more: &[u8]| Some([b"\0asm\x01\0\0\0".as_slice(), more].concat());
+    match variant {
+        0 => Some(Vec::new()),
+        1 => good.get(..4).map(<[u8]>::to_vec),
+        2 => cut(1),
+        3 => cut(4),
+        4 => cut(7),
+        5 => good.get(..good.len() - 1).map(<[u8]>::to_vec),
+        6 => changed(0, b'x'),
+        // Version 2, and a component.
+        7 => changed(4, 2),
+        8 => changed(6, 1),
+        9 => Some(b"(module)".to_vec()),
+        // Machine code as it is, and what a compiler of another machine might leave.
+        10 => Some(ELF.to_vec()),
+        11 => Some([b"wasmer-universal".as_slice(), &[0; 64]].concat()),
+        // Sections: longer than all, of an unknown number, a length without an end,
+        // four thousand million types.
+        12 => followed(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+        13 => followed(&[0x7f, 1, 0]),
+        14 => followed(&[1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80]),
+        15 => followed(&[1, 6, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x60]),
+        _ => None,
+    }
+}
+
 /// A plugin whose constructor is this variant of a probe.
 #[must_use]
 pub fn constructor(id: &str, variant: u32) -> Option<&'static [u8]> {
@@ -434,7 +483,11 @@ mod tests {
             );
             assert!(row.variants > 0 && !row.why.is_empty(), "{}", row.id);
             for kind in &row.kinds {
+                let loaded = |variant| loaded(&row.id, *kind, variant).is_some();
                 let there = match kind {
+                    Kind::Wasm | Kind::Lua | Kind::Js if row.hook == SetOff::Load => {
+                        (0..row.variants).all(loaded)
+                    }
                     Kind::Wasm => module(&row.id).is_some(),
                     Kind::Lua | Kind::Js => script(&row.id, *kind).is_some(),
                     Kind::Native if row.constructor => {
