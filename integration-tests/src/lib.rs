@@ -14,6 +14,7 @@
     reason = "helpers of tests: what goes wrong here is the test's failure; `harness` catches it"
 )]
 
+pub mod acts;
 pub mod harness;
 pub mod home;
 pub mod kernel;
@@ -24,6 +25,7 @@ pub mod probes;
 pub mod process;
 pub mod records;
 pub mod repository;
+pub mod scene;
 pub mod server;
 pub mod skip;
 pub mod stranger;

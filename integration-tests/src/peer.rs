@@ -43,6 +43,28 @@ pub fn as_requester() -> &'static Path {
 fn with_peer_as(engine: &str, directory: &str) -> PathBuf {
     let directory = project().join("target/hostile-peer").join(directory);
     std::fs::create_dir_all(&directory).unwrap();
+    fill(&directory, engine, &build());
+    directory
+}
+
+/// The same with the peer that is installed beside the product, in a directory that is
+/// gone with its value: for the harness, which has no source tree.
+///
+/// # Panics
+/// If it can't be made.
+#[must_use]
+pub fn installed_as(engine: &str) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::Builder::new()
+        .prefix("gm-test-peer-")
+        .tempdir()
+        .unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    fill(directory.path(), engine, &binary("gm-hostile-peer"));
+    directory
+}
+
+fn fill(directory: &Path, engine: &str, peer: &Path) {
     let product = [
         "gm",
         "gm-broker",
@@ -55,8 +77,7 @@ fn with_peer_as(engine: &str, directory: &str) -> PathBuf {
     for name in product.into_iter().filter(|name| *name != engine) {
         put(&binary(name), &directory.join(name));
     }
-    put(&build(), &directory.join(engine));
-    directory
+    put(peer, &directory.join(engine));
 }
 
 /// By rename: one that runs is replaced, not written to.

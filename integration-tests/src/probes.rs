@@ -320,9 +320,13 @@ pub fn table() -> Vec<Probe> {
     struct File {
         probe: Vec<Probe>,
     }
-    let file: Result<File, _> = toml::from_str(include_str!("../probes/probes.toml"));
-    file.unwrap_or_else(|error| panic!("probes.toml: {error}"))
-        .probe
+    let read = |name: &str, text: &str| -> Vec<Probe> {
+        let file: Result<File, _> = toml::from_str(text);
+        file.unwrap_or_else(|error| panic!("{name}: {error}")).probe
+    };
+    let mut rows = read("probes.toml", include_str!("../probes/probes.toml"));
+    rows.extend(read("host.toml", include_str!("../probes/host.toml")));
+    rows
 }
 
 /// All that is vacuous, on any kernel.

@@ -107,16 +107,22 @@ pub struct Hosted {
     pub error: Option<String>,
     /// What happened outside although nothing should have.
     pub effects: Vec<String>,
-    /// What was left behind.
+    /// What was left behind, or taken beyond a limit.
     pub left: Vec<String>,
 }
 
 impl Hosted {
-    /// Reads the records of `gm plugin run` of one probe.
+    /// Reads the records of a run of one probe in this plugin.
     #[must_use]
-    pub fn read(ran: Ran, id: &str) -> Self {
+    pub fn read(ran: Ran, plugin: &str, id: &str) -> Self {
         let records = ran.records();
-        let of = |event: &str| records.iter().rev().find(|record| record["event"] == event);
+        let of = |event: &str| {
+            let own = |record: &&Value| {
+                let about = &record["plugin"];
+                record["event"] == event && (about == plugin || about.is_null())
+            };
+            records.iter().rev().find(own)
+        };
         let reply = of("reply");
         let last = records.last();
         let text = [reply.map(|record| &record["reply"]), last]
@@ -127,6 +133,11 @@ impl Hosted {
             let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
             (text("code"), text("detail"))
         });
+        let over = of("started").zip(of("ended")).and_then(|(started, ended)| {
+            let peak = ended["memory_peak_bytes"].as_u64()?;
+            let limit = started.pointer("/limits/memory_bytes")?.as_u64()?;
+            (peak > limit).then(|| format!("memory: {peak} bytes of {limit}"))
+        });
         Self {
             started: of("started").cloned(),
             ending: of("ended").map(Ending::read),
@@ -134,7 +145,7 @@ impl Hosted {
             report: text,
             error: reply.and_then(|record| record["error"].as_str().map(str::to_owned)),
             effects: Vec::new(),
-            left: Vec::new(),
+            left: over.into_iter().collect(),
             ran,
         }
     }

@@ -7,12 +7,15 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::bait::Bait;
 use super::evaluate::Filters;
 use super::evidence::Hosted;
 use super::exec;
 use super::left::{self, Traces};
 use super::table::{Case, name};
+use crate::acts::{EVENT, NEIGHBOUR};
 use crate::probes::{self, Kind, SetOff};
 use crate::{Home, Package};
 
@@ -89,6 +92,9 @@ impl Stage {
             granted.display().to_string()
         ));
         home.allow_native(&[NATIVE]);
+        home.load(&Package::of("observer"));
+        let made = std::fs::write(home.beside("events"), format!("{EVENT}\n{EVENT}\n"));
+        assert!(made.is_ok(), "{made:?}");
         Self {
             home,
             loaded: Mutex::new(BTreeMap::new()),
@@ -100,18 +106,27 @@ impl Stage {
         let id = &case.probe.id;
         let kind = name(&case.kind);
         let missing = || format!("the sources hold no {kind} of {id}");
+        let by_load = case.probe.hook == SetOff::Load;
+        let loaded = by_load.then(|| probes::loaded(id, case.kind, case.variant));
+        let loaded = loaded.map(|code| code.ok_or_else(missing)).transpose()?;
+        // What is loaded differs from variant to variant, so the id does, too.
+        let own = match by_load {
+            true => format!("{id}-{}-{kind}", case.variant),
+            false => format!("{id}-{kind}"),
+        };
         let package = match case.kind {
             Kind::Native => {
                 let own = probes::constructor(id, case.variant);
                 Package::with_code(NATIVE, own.unwrap_or(probes::SHARED)).kind("native")
             }
-            Kind::Wasm => Package::with_code(
-                &format!("com.test.{id}"),
-                probes::module(id).ok_or_else(missing)?,
-            ),
+            Kind::Wasm => {
+                let code = loaded.as_deref().or_else(|| probes::module(id));
+                Package::with_code(&format!("com.test.{own}"), code.ok_or_else(missing)?)
+            }
             Kind::Lua | Kind::Js => {
-                let text = probes::script(id, case.kind).ok_or_else(missing)?;
-                Package::script(&format!("{id}-{kind}"), &kind, text)
+                let loaded = loaded.as_deref().map(String::from_utf8_lossy);
+                let text = loaded.or_else(|| probes::script(id, case.kind).map(Into::into));
+                Package::script(&own, &kind, &text.ok_or_else(missing)?)
             }
             Kind::Host => return Err(format!("{id} is no plugin")),
         };
@@ -165,16 +180,22 @@ impl Stage {
         };
         let mut command = self.command(package.plugin(), case, &bait);
         let ran = exec::run(&mut command, LIMIT).map_err(|error| error.to_string())?;
-        let mut hosted = Hosted::read(ran, &case.probe.id);
+        let mut hosted = Hosted::read(ran, package.plugin(), &case.probe.id);
         hosted.effects = bait.effects(&hosted.ran.output);
-        hosted.left = left::behind(&Traces::of(&hosted.ran.records()), &self.state());
+        if case.probe.hook == SetOff::Load {
+            hosted.effects.extend(unserved(&hosted.ran.records()));
+        }
+        let behind = left::behind(&Traces::of(&hosted.ran.records()), &self.state());
+        hosted.left.extend(behind);
         Ok((hosted, filters))
     }
 
     fn command(&self, id: &str, case: &Case, bait: &Bait) -> Command {
         if case.probe.hook == SetOff::Load {
+            // Beside an honest one, which must be served meanwhile.
             let mut command = self.home.json("gm-broker");
-            command.args(["run", id, "--allow-native", "--events", "/dev/null"]);
+            command.args(["run", id, NEIGHBOUR, "--allow-native", "--events"]);
+            command.arg(self.home.beside("events"));
             return command;
         }
         let mut command = self.home.json("gm");
@@ -187,6 +208,23 @@ impl Stage {
     fn state(&self) -> PathBuf {
         self.home.path().join("state/run")
     }
+}
+
+/// That the honest plugin beside it was not served.
+fn unserved(records: &[Value]) -> Option<String> {
+    let of = |event: &str| {
+        let own = |record: &&Value| record["event"] == event && record["plugin"] == NEIGHBOUR;
+        records.iter().filter(own).collect::<Vec<_>>()
+    };
+    let replies = of("reply")
+        .iter()
+        .filter(|reply| reply["status"] == "ok")
+        .count();
+    let finished = of("ended")
+        .iter()
+        .any(|ended| ended["ending"] == "finished");
+    (!finished || replies < 2)
+        .then(|| format!("neighbour: {replies} answers, finished: {finished}"))
 }
 
 /// The directory of an executable, if the product's binaries lie there too.

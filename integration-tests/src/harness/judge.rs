@@ -6,7 +6,7 @@ use super::evaluate::Filters;
 use super::evidence::{Ending, Hosted, Report};
 use super::table::{Case, name};
 use super::verdict::Verdict;
-use crate::probes::Oracle;
+use crate::probes::{ControlClass, Oracle, SetOff, State};
 
 /// What stopped a probe. Made here alone, out of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub fn judge(case: &Case, control: &Control, hosted: &Hosted, filters: &Filters)
         return Verdict::escaped(escape);
     }
     let inside = inside(case, hosted, filters);
-    if let Inside::Escaped(what) = inside {
+    if let Shown::Escaped(what) = inside {
         return Verdict::escaped(Escape::seen(what));
     }
     let worked = match control {
@@ -132,11 +132,11 @@ pub fn judge(case: &Case, control: &Control, hosted: &Hosted, filters: &Filters)
     concluded(case, worked, inside)
 }
 
-fn concluded(case: &Case, worked: &Worked, inside: Inside) -> Verdict {
+fn concluded(case: &Case, worked: &Worked, inside: Shown) -> Verdict {
     match inside {
-        Inside::Stopped(stopped) => Verdict::stopped(worked, stopped, Some(&own(case))),
-        Inside::Escaped(what) => Verdict::escaped(Escape::seen(what)),
-        Inside::Unproved(why) => Verdict::error(why),
+        Shown::Stopped(stopped) => Verdict::stopped(worked, stopped, Some(&own(case))),
+        Shown::Escaped(what) => Verdict::escaped(Escape::seen(what)),
+        Shown::Unproved(why) => Verdict::error(why),
     }
 }
 
@@ -164,27 +164,43 @@ fn outside(hosted: &Hosted) -> Option<Escape> {
     (!all.is_empty()).then(|| Escape::seen(all.join("; ")))
 }
 
-/// What the run itself shows.
+/// What a run itself shows.
 #[derive(Debug, PartialEq, Eq)]
-enum Inside {
+pub enum Shown {
+    /// Something stopped it.
     Stopped(Stopped),
+    /// It got through; with what was seen.
     Escaped(String),
+    /// Neither of the two; why.
     Unproved(String),
 }
 
-fn inside(case: &Case, hosted: &Hosted, filters: &Filters) -> Inside {
+/// The verdict on an attack from outside.
+#[must_use]
+pub fn judge_host(case: &Case, control: &Control, shown: Shown) -> Verdict {
+    match (shown, control) {
+        (Shown::Escaped(what), _) => Verdict::escaped(Escape::seen(what)),
+        (shown, Control::Worked(worked)) => concluded(case, worked, shown),
+        (_, Control::Refused(why) | Control::Broken(why)) => Verdict::error(why),
+    }
+}
+
+fn inside(case: &Case, hosted: &Hosted, filters: &Filters) -> Shown {
     if hosted.ran.timed_out {
-        return Inside::Unproved("the broker did not end in time".to_owned());
+        return Shown::Unproved("the broker did not end in time".to_owned());
     }
     if let Some((code, detail)) = &hosted.refused {
         return refused(case, code, detail);
     }
     let Some(ending) = &hosted.ending else {
-        return Inside::Unproved(format!("no ending in the records: {}", hosted.ran.ending()));
+        return Shown::Unproved(format!("no ending in the records: {}", hosted.ran.ending()));
     };
+    if case.probe.hook == SetOff::Load {
+        return loading(case, ending);
+    }
     // A plugin that hangs in its constructors has no `started` record.
     if hosted.started.is_none() && !matches!(&*ending.name, "timed_out" | "forbidden_syscall") {
-        return Inside::Unproved(format!(
+        return Shown::Unproved(format!(
             "the plugin was never loaded: {} ({})",
             ending.name,
             ending.detail.as_deref().unwrap_or("no detail")
@@ -199,20 +215,49 @@ fn inside(case: &Case, hosted: &Hosted, filters: &Filters) -> Inside {
 }
 
 /// A refusal before anything ran proves something only where that very code is expected.
-fn refused(case: &Case, code: &str, detail: &str) -> Inside {
+fn refused(case: &Case, code: &str, detail: &str) -> Shown {
     match &case.probe.oracle {
         Oracle::Ending(expected) if expected.all().iter().any(|one| one == code) => {
-            Inside::Stopped(Stopped::by(own(case), format!("refused: {code}")))
+            Shown::Stopped(Stopped::by(own(case), format!("refused: {code}")))
         }
-        _ => Inside::Unproved(format!("refused: {code}: {detail}")),
+        // To be refused at load, for what it is, is what these rows are about.
+        _ if case.probe.hook == SetOff::Load && of_the_code(code) => {
+            Shown::Stopped(Stopped::by(own(case), format!("refused: {code}")))
+        }
+        _ => Shown::Unproved(format!("refused: {code}: {detail}")),
+    }
+}
+
+/// Refusals that are about the code itself.
+fn of_the_code(code: &str) -> bool {
+    code.starts_with("artifact/")
+        || matches!(code, "policy/import-not-granted" | "policy/limit-too-small")
+}
+
+/// Code that is an attack by being loaded: it may end in any typed way, and where its
+/// neighbour is what counts it may also live.
+fn loading(case: &Case, ending: &Ending) -> Shown {
+    let typed = matches!(&*ending.name, "failed" | "trapped");
+    match (bounded(case, ending), &case.probe.oracle) {
+        (Some(stopped), _) => Shown::Stopped(stopped),
+        (None, Oracle::State(State::Neighbour)) if ending.name == "finished" => {
+            Shown::Stopped(Stopped::by(own(case), "loaded, within all limits"))
+        }
+        (None, _) if typed => {
+            Shown::Stopped(Stopped::by(own(case), format!("ended: {}", ending.name)))
+        }
+        (None, _) if ending.name == "finished" => {
+            Shown::Escaped("it was loaded, and ran".to_owned())
+        }
+        (None, _) => Shown::Unproved(format!("ended: {}", ending.name)),
     }
 }
 
 /// A call is denied if it ended the process, and the records name this very call, or if
 /// it was answered as the filters answer it.
-fn denied(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> Inside {
+fn denied(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> Shown {
     let Some(call) = case.probe.denied_call(case.variant) else {
-        return Inside::Unproved("the row names no call for this variant".to_owned());
+        return Shown::Unproved("the row names no call for this variant".to_owned());
     };
     if ending.name == "forbidden_syscall" {
         return forbidden(call, ending, filters);
@@ -221,10 +266,10 @@ fn denied(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> I
         return silent(hosted, ending);
     };
     if case.probe.is_reached(&report.said) {
-        return Inside::Escaped(format!("{call} reached the kernel: {}", report.said));
+        return Shown::Escaped(format!("{call} reached the kernel: {}", report.said));
     }
     if filters.answers_with(call, &report.said) {
-        return Inside::Stopped(Stopped::by(
+        return Shown::Stopped(Stopped::by(
             "seccomp",
             format!("{call} said {}", report.said),
         ));
@@ -232,20 +277,20 @@ fn denied(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> I
     other_layer(case, report)
 }
 
-fn forbidden(call: &str, ending: &Ending, filters: &Filters) -> Inside {
+fn forbidden(call: &str, ending: &Ending, filters: &Filters) -> Shown {
     match (&ending.call, ending.nr) {
         (named, Some(nr)) if named.as_deref() == Some(call) || nr.to_string() == call => {
-            Inside::Stopped(Stopped::by(
+            Shown::Stopped(Stopped::by(
                 "seccomp",
                 format!("forbidden_syscall {call} ({nr})"),
             ))
         }
         // Killed without a word, as only the veto layer does.
-        (None, None) if filters.kill_silently(call) => Inside::Stopped(Stopped::by(
+        (None, None) if filters.kill_silently(call) => Shown::Stopped(Stopped::by(
             "seccomp",
             format!("killed by the veto on {call}"),
         )),
-        (named, nr) => Inside::Unproved(format!(
+        (named, nr) => Shown::Unproved(format!(
             "it was stopped at {} ({nr:?}), before {call}",
             named.as_deref().unwrap_or("a call that nobody named")
         )),
@@ -253,45 +298,45 @@ fn forbidden(call: &str, ending: &Ending, filters: &Filters) -> Inside {
 }
 
 /// Nothing happened outside, and the probe was stopped or says that it failed.
-fn untouched(case: &Case, hosted: &Hosted, ending: &Ending) -> Inside {
-    if let Some(stopped) = bounded(ending) {
-        return Inside::Stopped(stopped);
+fn untouched(case: &Case, hosted: &Hosted, ending: &Ending) -> Shown {
+    if let Some(stopped) = bounded(case, ending) {
+        return Shown::Stopped(stopped);
     }
     match &hosted.report {
         // It says that it did it, and nothing shows that it is wrong.
         Some(report) if case.probe.is_reached(&report.said) => {
-            Inside::Escaped(format!("it says {} ({})", report.said, report.value))
+            Shown::Escaped(format!("it says {} ({})", report.said, report.value))
         }
         Some(report) => own_layer(case, report),
         None => silent(hosted, ending),
     }
 }
 
-fn answered(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Inside {
-    if let Some(stopped) = bounded(ending) {
-        return Inside::Stopped(stopped);
+fn answered(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Shown {
+    if let Some(stopped) = bounded(case, ending) {
+        return Shown::Stopped(stopped);
     }
     match &hosted.report {
         Some(report) if names.contains(&report.said) => own_layer(case, report),
         Some(report) if case.probe.is_reached(&report.said) => {
-            Inside::Escaped(format!("it says {} ({})", report.said, report.value))
+            Shown::Escaped(format!("it says {} ({})", report.said, report.value))
         }
         Some(report) => other_layer(case, report),
         None => silent(hosted, ending),
     }
 }
 
-fn ended(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Inside {
+fn ended(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Shown {
     if names.contains(&ending.name) {
         let layer = ending.layer.clone().unwrap_or_else(|| own(case));
-        return Inside::Stopped(Stopped::by(layer, format!("ended: {}", ending.name)));
+        return Shown::Stopped(Stopped::by(layer, format!("ended: {}", ending.name)));
     }
-    if let Some(stopped) = bounded(ending) {
-        return Inside::Stopped(stopped);
+    if let Some(stopped) = bounded(case, ending) {
+        return Shown::Stopped(stopped);
     }
     match &hosted.report {
         Some(report) if case.probe.is_reached(&report.said) => {
-            Inside::Escaped(format!("{} after it says {}", ending.name, report.said))
+            Shown::Escaped(format!("{} after it says {}", ending.name, report.said))
         }
         Some(report) => own_layer(case, report),
         None => silent(hosted, ending),
@@ -300,7 +345,7 @@ fn ended(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Ins
 
 /// The endings by which a wall stops a process, each with the layer that the records
 /// name. A crash is none of them.
-fn bounded(ending: &Ending) -> Option<Stopped> {
+fn bounded(case: &Case, ending: &Ending) -> Option<Stopped> {
     const WALLS: [&str; 6] = [
         "forbidden_syscall",
         "timed_out",
@@ -309,7 +354,9 @@ fn bounded(ending: &Ending) -> Option<Stopped> {
         "protocol_violation",
         "log_flood",
     ];
-    if !WALLS.contains(&&*ending.name) {
+    // A trap is an engine's own wall, and nobody else's.
+    let by_engine = ending.name == "trapped" && case.probe.control == ControlClass::E;
+    if !WALLS.contains(&&*ending.name) && !by_engine {
         return None;
     }
     let layer = match (&*ending.name, &ending.layer) {
@@ -328,24 +375,24 @@ fn own(case: &Case) -> String {
     name(&case.probe.layer)
 }
 
-fn own_layer(case: &Case, report: &Report) -> Inside {
-    Inside::Stopped(Stopped::by(own(case), format!("said {}", report.said)))
+fn own_layer(case: &Case, report: &Report) -> Shown {
+    Shown::Stopped(Stopped::by(own(case), format!("said {}", report.said)))
 }
 
 /// The kernel said no for another reason than the expected one. Which, nobody knows; the
 /// row's first backup is what is behind it.
-fn other_layer(case: &Case, report: &Report) -> Inside {
+fn other_layer(case: &Case, report: &Report) -> Shown {
     let backup = case.probe.backup.first().map(name);
     let layer = backup.unwrap_or_else(|| "unknown".to_owned());
-    Inside::Stopped(Stopped::by(layer, format!("said {}", report.said)))
+    Shown::Stopped(Stopped::by(layer, format!("said {}", report.said)))
 }
 
-fn silent(hosted: &Hosted, ending: &Ending) -> Inside {
+fn silent(hosted: &Hosted, ending: &Ending) -> Shown {
     let error = hosted
         .error
         .as_deref()
         .map(|error| format!("; the plugin's error: {error}"));
-    Inside::Unproved(format!(
+    Shown::Unproved(format!(
         "no report; ended: {}{}",
         ending.name,
         error.unwrap_or_default()

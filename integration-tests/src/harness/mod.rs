@@ -19,6 +19,7 @@ pub mod evaluate;
 pub mod evidence;
 mod exec;
 mod facts;
+mod host;
 mod hosted;
 pub mod judge;
 mod left;

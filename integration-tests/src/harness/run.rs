@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::args::{Asked, Profile, RunArgs, Verb};
 use super::control::{self, Control, Executable, Worked};
 use super::facts::Facts;
+use super::host::Host;
 use super::hosted::Stages;
 use super::judge;
 use super::outcome::{Row, Summary, Twin, worst};
@@ -99,6 +100,7 @@ struct Run {
     quiet: bool,
     executable: Executable,
     stages: Stages,
+    host: Host,
     twins: Twins,
     facts: Mutex<Facts>,
 }
@@ -114,6 +116,7 @@ impl Run {
             quiet,
             executable,
             stages: Stages::default(),
+            host: Host::default(),
             twins: Twins::default(),
             facts: Mutex::new(Facts::read()),
         })
@@ -249,6 +252,9 @@ impl Run {
             }
             _ => control::run(&self.executable, case),
         };
+        if case.kind == Kind::Host {
+            return self.outside(case, &control, twin);
+        }
         let (hosted, filters) = match self.stages.run(case, worker) {
             Ok(both) => both,
             Err(why) => return Attempt::broken(case, why),
@@ -267,6 +273,20 @@ impl Run {
             ending: hosted.ending.clone(),
             profile: hosted.profile().map(str::to_owned),
             effects: hosted.effects.clone(),
+        }
+    }
+
+    /// An attack from outside, which shows its evidence itself.
+    fn outside(&self, case: &Case, control: &Control, twin: &Outcome) -> Attempt {
+        let shown = self.host.attack(&case.probe.id, case.variant);
+        let level = twin.as_ref().ok().and_then(|done| done.level());
+        let verdict =
+            judge::judge_host(case, control, shown).at_level(level, self.args.level.name());
+        let (state, said) = control.words();
+        Attempt {
+            control: state,
+            control_said: said.to_owned(),
+            ..Attempt::of(case, verdict)
         }
     }
 
@@ -362,9 +382,13 @@ struct Attempt {
 
 impl Attempt {
     fn broken(case: &Case, why: String) -> Self {
+        Self::of(case, Verdict::error(why))
+    }
+
+    fn of(case: &Case, verdict: Verdict) -> Self {
         Self {
             variant: case.variant,
-            verdict: Verdict::error(why),
+            verdict,
             control: "broken",
             control_said: String::new(),
             report: None,

@@ -1,110 +1,18 @@
 //! Whatever dies first, nothing of a run is left one second later, and the next
 //! run works.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use gm_integration_tests::kernel::{Process, group_directory, within};
-use gm_integration_tests::records::{number, text};
+use gm_integration_tests::kernel::within;
+use gm_integration_tests::records::text;
+use gm_integration_tests::scene::{SOON, Scene, kill};
 use gm_integration_tests::skip::below_l4;
-use gm_integration_tests::{Home, Live, Package, Repository};
-use rustix::process::{Pid, Signal, kill_process};
+use gm_integration_tests::{Home, Repository};
+use rustix::process::Signal;
 use serde_json::Value;
 
-/// What the product promises.
-const SOON: Duration = Duration::from_secs(1);
-
-/// A run of two plugins that wait for an event, with all that it made.
-struct Scene {
-    live: Live,
-    home: Home,
-    launcher: Process,
-    plugins: Vec<Process>,
-    groups: Vec<PathBuf>,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let home = Home::new();
-        home.load(&Package::of("observer"));
-        home.load(&Package::of("observer").id("com.test.other"));
-        let live = home.start_events(&[]);
-        Self::of(home, live)
-    }
-
-    fn of(home: Home, mut live: Live) -> Self {
-        let mut plugins = Vec::new();
-        let mut groups = Vec::new();
-        for id in ["com.test.observer", "com.test.other"] {
-            let started = live.wait_for("a start", |record| {
-                record["event"] == "started" && record["plugin"] == id
-            });
-            let pid = u32::try_from(number(&started, "pid")).unwrap();
-            plugins.push(Process::find(pid).unwrap());
-            groups.extend(groups_of(&started));
-        }
-        let broker = Process::find(live.pid()).unwrap();
-        let named = |process: &Process| process.status("Name") == "gm-launcher";
-        let launcher = broker.descendants().into_iter().find(named).unwrap();
-        assert!(groups.iter().all(|group| group.is_dir()), "{groups:?}");
-        Self {
-            live,
-            home,
-            launcher,
-            plugins,
-            groups,
-        }
-    }
-
-    /// Fails if a process or a group of the run is left after [`SOON`].
-    #[track_caller]
-    fn expect_nothing_left(&self) {
-        let processes = || {
-            let all = self.plugins.iter().chain([&self.launcher]);
-            all.filter(|process| process.lives()).collect::<Vec<_>>()
-        };
-        let groups = || {
-            self.groups
-                .iter()
-                .filter(|group| group.exists())
-                .collect::<Vec<_>>()
-        };
-        let gone = within(SOON, || processes().is_empty() && groups().is_empty());
-        assert!(
-            gone,
-            "left after {SOON:?}: {:?}, {:?}",
-            processes(),
-            groups()
-        );
-    }
-}
-
-/// The directories of a plugin's groups and of the instance that they are in.
-fn groups_of(started: &Value) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for controller in ["memory", "pids", "cpu"] {
-        let path = text(&started["cgroup"], controller);
-        if !path.is_empty() {
-            let group = group_directory(controller, path);
-            let instance = group.ancestors().nth(2).unwrap().to_path_buf();
-            assert!(
-                instance
-                    .file_name()
-                    .unwrap()
-                    .to_string_lossy()
-                    .starts_with("gm-"),
-                "{}",
-                instance.display()
-            );
-            all.extend([group, instance]);
-        }
-    }
-    all
-}
-
-fn kill(process: Process) {
-    let pid = Pid::from_raw(i32::try_from(process.pid).unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
+/// Fails if a process or a group of the run is left.
+#[track_caller]
+fn expect_nothing_left(scene: &Scene) {
+    assert_eq!(scene.left(), [""; 0], "left after {SOON:?}");
 }
 
 fn expect_next_run_works(home: &Home) {
@@ -121,7 +29,7 @@ fn a_killed_broker_leaves_no_process_and_no_group() {
     }
     let scene = Scene::new();
     scene.live.signal(Signal::KILL);
-    scene.expect_nothing_left();
+    expect_nothing_left(&scene);
     expect_next_run_works(&scene.home);
 }
 
@@ -151,7 +59,7 @@ fn a_killed_launcher_ends_the_run_with_exit_70_and_leaves_nothing() {
     let ended = |record: &Value| record["event"] == "run_ended";
     let end = scene.live.wait_for("the end of the run", ended);
     assert_eq!(end["exit"], 70);
-    scene.expect_nothing_left();
+    expect_nothing_left(&scene);
     let Scene { live, home, .. } = scene;
     let run = live.finish();
     run.expect_exit(70);
@@ -198,7 +106,7 @@ fn an_orderly_run_leaves_nothing_either() {
     let _ = scene.live.wait_for("the end of the run", |record| {
         record["event"] == "run_ended"
     });
-    scene.expect_nothing_left();
+    expect_nothing_left(&scene);
     let left = std::fs::read_dir(scene.home.path().join("state/run"))
         .unwrap()
         .count();

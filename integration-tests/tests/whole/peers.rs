@@ -1,113 +1,31 @@
 //! A hostile process in the engine's place: whatever it writes to the link, the
 //! broker names it, ends it, and serves its neighbour meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use gm_integration_tests::kernel::{Process, within};
+use gm_integration_tests::acts::{EVENT, NEIGHBOUR, Seen, acting, home, perform};
+use gm_integration_tests::peer;
 use gm_integration_tests::records::{number, text};
-use gm_integration_tests::{Ended, Home, Package, peer};
 use serde_json::Value;
 
-const NEIGHBOUR: &str = "com.test.observer";
-
-/// A line of `--events`.
-const EVENT: &str = r#"{"hook":"on_commit_analyzed","data":{}}"#;
-
-/// The broker may grow by this much at most, whatever it is sent.
-const GROWTH_KB: u64 = 8 << 10;
-
-/// How an act ended, and what it did to the broker.
-struct Seen {
-    run: Ended,
-    id: String,
-    took: Duration,
+/// What every act leaves as it was, and how it ended.
+trait Expect {
+    fn expect(&self, act: &str, endings: &[&str]) -> &Value;
 }
 
-impl Seen {
+impl Expect for Seen {
     #[track_caller]
     fn expect(&self, act: &str, endings: &[&str]) -> &Value {
+        assert_eq!(self.harm(), [""; 0], "{act}");
         let ended = self.run.one(&self.id, "ended");
         assert!(endings.contains(&text(ended, "ending")), "{act}: {ended:#}");
-        // The neighbour had both events and an answer to each.
-        self.run.expect_ending(NEIGHBOUR, "finished");
-        let replies = self.run.replies(NEIGHBOUR, "on_commit_analyzed");
-        assert_eq!(replies.len(), 2, "{act}");
-        assert!(
-            replies.iter().all(|reply| reply["reply"]["honest"] == true),
-            "{act}"
-        );
         ended
     }
 }
 
-fn home() -> Home {
-    let home = Home::new().with_binaries(peer::directory());
-    home.configure("[restart]\nmax = 0\n");
-    home.load(&Package::of("observer"));
-    home
-}
-
-/// A plugin in whose place this act is done.
-fn acting(id: &str, act: &str) -> Package {
-    Package::of("observer")
-        .id(id)
-        .asset(&format!("act.{act}"), b"")
-        .permission("host_api", "[\"log:write\"]")
-        .permission("time_limit", "\"700ms\"")
-}
-
-/// Runs one act beside an honest plugin, with two events.
-fn perform(home: &Home, act: &str) -> Seen {
-    let id = format!("com.test.act-{act}");
-    home.load(&acting(&id, act));
-    let mut live = home.start_events(&[NEIGHBOUR, &id]);
-    let is =
-        |record: &Value, event: &str, of: &str| record["event"] == event && record["plugin"] == of;
-    live.wait_for("the neighbour's start", |record| {
-        is(record, "started", NEIGHBOUR)
-    });
-    // Started, or dead before that: from here on nothing more is opened for it.
-    live.wait_for(act, |record| {
-        is(record, "started", &id) || is(record, "ended", &id)
-    });
-    let broker = Process::find(live.pid()).unwrap();
-    let before = (broker.descriptors().len(), resident_kb(broker));
-    let begun = Instant::now();
-    live.write_line(EVENT);
-    live.write_line(EVENT);
-    let answered = |record: &Value| is(record, "reply", NEIGHBOUR) && record["seq"] == 2;
-    live.wait_for("the neighbour's second answer", answered);
-    let over = |record: &Value| {
-        is(record, "ended", &id) || (is(record, "reply", &id) && record["seq"] == 2)
-    };
-    live.wait_for(act, over);
-    let took = begun.elapsed();
-    let flat = within(Duration::from_secs(1), || {
-        broker.descriptors().len() <= before.0
-    });
-    assert!(
-        flat,
-        "{act}: {} descriptors became {:?}",
-        before.0,
-        broker.descriptors()
-    );
-    let grown = resident_kb(broker).saturating_sub(before.1);
-    assert!(grown < GROWTH_KB, "{act}: the broker grew by {grown} KiB");
-    Seen {
-        run: live.finish(),
-        id,
-        took,
-    }
-}
-
-fn resident_kb(process: Process) -> u64 {
-    let text = process.status("VmRSS");
-    text.split(' ').next().unwrap().parse().unwrap()
-}
-
 #[test]
 fn an_honest_stand_in_is_served_like_any_engine() {
-    let home = home();
+    let home = home(peer::directory());
     let seen = perform(&home, "none");
     seen.expect("none", &["finished"]);
     seen.run.expect_exit(0);
@@ -115,7 +33,7 @@ fn an_honest_stand_in_is_served_like_any_engine() {
 
 #[test]
 fn a_frame_that_breaks_a_rule_is_the_last() {
-    let home = home();
+    let home = home(peer::directory());
     for act in [
         "short-packet",
         "one-byte",
@@ -153,7 +71,7 @@ fn a_frame_that_breaks_a_rule_is_the_last() {
 
 #[test]
 fn a_message_out_of_turn_is_the_last() {
-    let home = home();
+    let home = home(peer::directory());
     for act in [
         "report-twice",
         "loaded-twice",
@@ -173,7 +91,7 @@ fn a_message_out_of_turn_is_the_last() {
 
 #[test]
 fn no_frame_and_no_silence_moves_a_deadline() {
-    let home = home();
+    let home = home(peer::directory());
     for act in ["half-an-answer", "never-reads", "drips", "reply-is-no-json"] {
         let seen = perform(&home, act);
         let ended = seen.expect(act, &["timed_out"]);
@@ -186,7 +104,7 @@ fn no_frame_and_no_silence_moves_a_deadline() {
 
 #[test]
 fn a_flood_is_stopped_and_the_neighbour_does_not_notice() {
-    let home = home();
+    let home = home(peer::directory());
     let seen = perform(&home, "flood");
     // Which cap is first depends on how fast it is; that one is, does not.
     seen.expect("flood", &["protocol_violation", "log_flood", "timed_out"]);
@@ -195,7 +113,7 @@ fn a_flood_is_stopped_and_the_neighbour_does_not_notice() {
 
 #[test]
 fn nothing_of_one_plugins_frames_is_in_anothers_short_packet() {
-    let home = home();
+    let home = home(peer::directory());
     let (a, b) = ("com.test.secret-a", "com.test.short-b");
     home.load(&acting(a, "tells-secrets"));
     home.load(&acting(b, "late-short-packet"));
@@ -227,7 +145,7 @@ fn nothing_of_one_plugins_frames_is_in_anothers_short_packet() {
 
 #[test]
 fn three_floods_together_leave_the_neighbour_its_share() {
-    let home = home();
+    let home = home(peer::directory());
     let ids: Vec<String> = (1..=3).map(|n| format!("com.test.flood-{n}")).collect();
     for id in &ids {
         home.load(&acting(id, "flood"));
@@ -252,14 +170,14 @@ fn three_floods_together_leave_the_neighbour_its_share() {
 
 #[test]
 fn descriptors_in_good_frames_are_dropped_by_the_kernel() {
-    let home = home();
+    let home = home(peer::directory());
     // `perform` has compared the broker's descriptors.
     perform(&home, "descriptors").expect("descriptors", &["finished"]);
 }
 
 #[test]
 fn a_host_call_without_its_permission_is_denied_or_ends_the_plugin() {
-    let home = home();
+    let home = home(peer::directory());
     let seen = perform(&home, "ungranted-call");
     let ended = seen.expect("ungranted-call", &["protocol_violation", "finished"]);
     let denied = !seen.run.of(&seen.id, "denied").is_empty();
@@ -272,7 +190,7 @@ fn a_host_call_without_its_permission_is_denied_or_ends_the_plugin() {
 
 #[test]
 fn names_that_are_none_are_denied_like_any_other() {
-    let home = home();
+    let home = home(peer::directory());
     let seen = perform(&home, "odd-names");
     seen.expect("odd-names", &["finished"]);
     // Once a call and name; the records are lines of JSON, whatever the names are.
@@ -281,7 +199,7 @@ fn names_that_are_none_are_denied_like_any_other() {
 
 #[test]
 fn calls_at_once_and_credentials_change_nothing() {
-    let home = home();
+    let home = home(peer::directory());
     for act in ["calls-at-once", "asks-for-credentials"] {
         perform(&home, act).expect(act, &["finished"]);
     }
@@ -289,7 +207,7 @@ fn calls_at_once_and_credentials_change_nothing() {
 
 #[test]
 fn one_task_too_many_and_a_forbidden_call_are_named() {
-    let home = home();
+    let home = home(peer::directory());
     let seen = perform(&home, "multiplies");
     let ended = seen.expect("multiplies", &["too_many_processes"]);
     assert_eq!(ended["layer"], "cgroup");
@@ -305,7 +223,7 @@ fn one_task_too_many_and_a_forbidden_call_are_named() {
 
 #[test]
 fn what_comes_after_the_last_words_is_not_read() {
-    let home = home();
+    let home = home(peer::directory());
     for act in [
         "frame-after-last",
         "half-closed",
@@ -323,7 +241,7 @@ fn what_comes_after_the_last_words_is_not_read() {
 
 #[test]
 fn a_runner_that_lies_about_its_walls_never_gets_a_call() {
-    let home = home();
+    let home = home(peer::directory());
     for (act, wall) in [
         ("no-filter", "seccomp"),
         ("one-filter-less", "seccomp"),
@@ -347,7 +265,7 @@ fn a_runner_that_lies_about_its_walls_never_gets_a_call() {
 
 #[test]
 fn a_start_that_goes_another_way_ends_there() {
-    let home = home();
+    let home = home(peer::directory());
     for (act, ending) in [
         ("garbage-start", "protocol_violation"),
         ("loaded-before-report", "protocol_violation"),

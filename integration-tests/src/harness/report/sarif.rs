@@ -7,8 +7,16 @@ use super::super::outcome::{Row, Standing};
 use super::{Whole, plain};
 
 /// Where rows of the table stand, so that a result has a place.
-const TABLE: &str = "integration-tests/probes/probes.toml";
-const TABLE_TEXT: &str = include_str!("../../../probes/probes.toml");
+const TABLES: [(&str, &str); 2] = [
+    (
+        "integration-tests/probes/probes.toml",
+        include_str!("../../../probes/probes.toml"),
+    ),
+    (
+        "integration-tests/probes/host.toml",
+        include_str!("../../../probes/host.toml"),
+    ),
+];
 
 /// The whole document.
 pub(super) fn write(whole: &Whole<'_>) -> String {
@@ -120,7 +128,7 @@ fn result(row: &Row, index: usize, strict: bool) -> Value {
 fn location(row: &Row) -> Value {
     let (uri, line) = match row.manifest_line {
         Some(line) => ("plugin.manifest.toml", line),
-        None => (TABLE, table_line(&row.id)),
+        None => table_line(&row.id),
     };
     let layer = row.layer.as_deref().unwrap_or(&row.expected);
     json!({
@@ -133,13 +141,13 @@ fn location(row: &Row) -> Value {
     })
 }
 
-fn table_line(id: &str) -> u64 {
+fn table_line(id: &str) -> (&'static str, u64) {
     let wanted = format!("id = \"{id}\"");
-    let at = TABLE_TEXT
-        .lines()
-        .position(|line| line == wanted)
-        .unwrap_or_default();
-    u64::try_from(at).unwrap_or_default() + 1
+    let found = TABLES.iter().find_map(|(name, text)| {
+        let at = text.lines().position(|line| line == wanted)?;
+        Some((*name, u64::try_from(at).ok()? + 1))
+    });
+    found.unwrap_or((TABLES[0].0, 1))
 }
 
 /// The same attack behind the same profile, whatever the machine is called.

@@ -1,0 +1,110 @@
+//! What plugins write into logs: bounded, and never under another's name.
+
+use super::super::judge::Shown;
+use super::{Attack, all, ended, held, plain};
+use crate::acts::EVENT;
+use crate::{Home, Package};
+
+pub(super) fn attacks(id: &str) -> Vec<Attack> {
+    match id {
+        "lg-outside" => plain(&[flood, spoof, long_line]),
+        _ => Vec::new(),
+    }
+}
+
+fn logger(name: &str) -> Package {
+    Package::of(name).permission("host_api", "[\"log:write\"]")
+}
+
+/// What the home's logs hold, in bytes.
+fn logged(home: &Home) -> u64 {
+    fn size(path: &std::path::Path) -> u64 {
+        let Ok(entries) = std::fs::read_dir(path) else {
+            return std::fs::metadata(path).map_or(0, |it| it.len());
+        };
+        entries.flatten().map(|entry| size(&entry.path())).sum()
+    }
+    size(&home.path().join("logs"))
+}
+
+/// It logs for ever.
+fn flood() -> Shown {
+    let home = Home::new();
+    home.configure("[restart]\nmax = 0\n[limits]\nlog_lines = 10\nlog_flood = 100\n");
+    let package = logger("log-flood").permission("time_limit", "\"30s\"");
+    home.load(&package);
+    let run = home.run_events(&format!("{EVENT}\n"), &[]);
+    let most = 1 << 20;
+    let bytes = logged(&home);
+    let harm: Vec<String> = (bytes > most)
+        .then(|| format!("the logs hold {bytes} bytes"))
+        .into_iter()
+        .collect();
+    all([
+        held("broker", "", &harm),
+        ended("broker", &run, package.plugin(), &["log_flood"]),
+    ])
+}
+
+/// A line that would paint a terminal, forge a second line and name another plugin.
+fn spoof() -> Shown {
+    let home = Home::new();
+    let package = logger("log-spoof");
+    home.load(&package);
+    let run = home.run_events(&format!("{EVENT}\n"), &["--logs"]);
+    let mut command = home.plain("gm-broker");
+    command.args(["run", "--events", "-", "--logs"]);
+    let human = crate::process::run(&mut command, format!("{EVENT}\n").as_bytes());
+    let harmful = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut harm = Vec::new();
+    for (name, said) in [
+        ("stdout", &human.stdout),
+        ("stderr", &human.stderr),
+        ("json", &run.stdout),
+    ] {
+        if said.contains(harmful) {
+            harm.push(format!("{name} holds what paints"));
+        }
+    }
+    let lines = run.of(package.plugin(), "log");
+    let all_lines = run
+        .records
+        .iter()
+        .filter(|record| record["event"] == "log")
+        .count();
+    if lines.is_empty() {
+        return Shown::Unproved("it logged nothing".to_owned());
+    }
+    if lines.len() != all_lines {
+        harm.push("a line has another's name".to_owned());
+    }
+    held("broker", "escaped, each under its own name", &harm)
+}
+
+/// One line of a megabyte.
+fn long_line() -> Shown {
+    let home = Home::new();
+    let text = "function on_commit_analyzed() gm.log('info', ('x'):rep(1048576)) end\n";
+    let package = Package::script("long", "lua", text).permission("host_api", "[\"log:write\"]");
+    home.load(&package);
+    let run = home.run_events(&format!("{EVENT}\n"), &["--logs"]);
+    let longest = run
+        .of(package.plugin(), "log")
+        .iter()
+        .filter_map(|line| line["text"].as_str())
+        .map(str::len)
+        .max();
+    let most = 8 << 10;
+    let harm: Vec<String> = longest
+        .filter(|length| *length > most)
+        .map(|length| format!("a line of {length} bytes"))
+        .into_iter()
+        .collect();
+    if run.of(package.plugin(), "started").is_empty() {
+        return Shown::Unproved(format!("it was not started: {}", run.stdout));
+    }
+    held("broker", "cut, or refused", &harm)
+}
