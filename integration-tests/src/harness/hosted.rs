@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::bait::Bait;
+use super::borrowed::Borrowed;
 use super::evaluate::Filters;
 use super::evidence::Hosted;
 use super::exec;
@@ -29,8 +30,8 @@ const GRANTED: &str = "/grant/0";
 
 /// The homes in which probes are hosted: one for each worker of the harness, and others
 /// for machine code with other permissions, which always has the same id.
-#[derive(Default)]
 pub(super) struct Stages {
+    borrowed: Option<Borrowed>,
     all: Mutex<BTreeMap<(usize, String), Once<Stage>>>,
 }
 
@@ -38,6 +39,19 @@ pub(super) struct Stages {
 type Once<T> = Arc<OnceLock<T>>;
 
 impl Stages {
+    /// None is made yet. With a plugin's permissions, all probes get those.
+    pub(super) fn new(borrowed: Option<Borrowed>) -> Self {
+        Self {
+            borrowed,
+            all: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The only kind that can be run, if a plugin's permissions are.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        self.borrowed.as_ref().map(|borrowed| borrowed.kind)
+    }
+
     /// Runs a case, and looks at what happened outside; with the filters that it ran
     /// behind. As all helpers of tests do, it panics if a home can't be made; whoever
     /// judges a case catches that.
@@ -53,7 +67,8 @@ impl Stages {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(all.entry((worker, key)).or_default())
         };
-        stage.get_or_init(Stage::new).run(case)
+        let make = || Stage::new(self.borrowed.clone());
+        stage.get_or_init(make).run(case)
     }
 }
 
@@ -77,26 +92,32 @@ struct Refused {
 /// A home, and what is loaded there.
 struct Stage {
     home: Home,
+    borrowed: Option<Borrowed>,
     loaded: Mutex<BTreeMap<String, Once<Loaded>>>,
 }
 
 impl Stage {
-    fn new() -> Self {
+    fn new(borrowed: Option<Borrowed>) -> Self {
         let home = Home::new();
         let granted = home.beside("granted");
         let made = std::fs::create_dir(&granted)
             .and_then(|()| std::fs::write(granted.join("granted.txt"), "granted\n"));
         assert!(made.is_ok(), "{made:?}");
-        home.configure(&format!(
-            "[restart]\nmax = 0\n[grants]\nfilesystem = {{ read = [{:?}, \"$DATA\"], write = [\"$DATA\"] }}\n",
-            granted.display().to_string()
-        ));
+        let grants = match &borrowed {
+            Some(borrowed) => borrowed.config.clone(),
+            None => format!(
+                "[grants]\nfilesystem = {{ read = [{:?}, \"$DATA\"], write = [\"$DATA\"] }}\n",
+                granted.display().to_string()
+            ),
+        };
+        home.configure(&format!("[restart]\nmax = 0\n{grants}"));
         home.allow_native(&[NATIVE]);
         home.load(&Package::of("observer"));
         let made = std::fs::write(home.beside("events"), format!("{EVENT}\n{EVENT}\n"));
         assert!(made.is_ok(), "{made:?}");
         Self {
             home,
+            borrowed,
             loaded: Mutex::new(BTreeMap::new()),
         }
     }
@@ -131,9 +152,13 @@ impl Stage {
             Kind::Host => return Err(format!("{id} is no plugin")),
         };
         let granted = self.home.beside("granted").display().to_string();
-        let lines = case.probe.permission_lines().into_iter();
+        let mut permissions = case.probe.permissions.clone();
+        permissions.extend(self.borrowed.iter().flat_map(|it| it.permissions.clone()));
+        let lines = permissions
+            .iter()
+            .map(|(key, value)| (key, value.to_string()));
         let package = lines.fold(package.hooks(&[]), |package, (key, value)| {
-            package.permission(&key, &value.replace("$GRANTED", &granted))
+            package.permission(key, &value.replace("$GRANTED", &granted))
         });
         Ok(match case.probe.hook {
             SetOff::Command => package.command("probe"),

@@ -12,8 +12,11 @@
     clippy::print_stderr
 )]
 
+mod ablate;
 pub mod args;
+mod attempt;
 pub mod bait;
+mod borrowed;
 pub mod control;
 pub mod evaluate;
 pub mod evidence;
@@ -28,6 +31,7 @@ pub mod report;
 mod run;
 pub mod table;
 pub mod twins;
+mod under;
 pub mod verdict;
 mod waivers;
 

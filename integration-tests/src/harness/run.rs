@@ -2,22 +2,27 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::ablate::Ablation;
 use super::args::{Asked, Profile, RunArgs, Verb};
+use super::attempt::{self, Attempt};
+use super::borrowed::Borrowed;
 use super::control::{self, Control, Executable, Worked};
 use super::facts::Facts;
 use super::host::Host;
 use super::hosted::Stages;
 use super::judge;
-use super::outcome::{Row, Summary, Twin, worst};
+use super::outcome::{Row, Summary};
 use super::report::{Format, Whole};
 use super::table::{Case, fits, name};
-use super::twins::{Outcome, Twins};
-use super::verdict::{Class, Verdict};
+use super::twins::{Done, Outcome, Twins};
+use super::under::{self, Launcher};
+use super::verdict::Class;
 use super::waivers::Waivers;
 use super::{SCHEMA, Usage, caught, say};
 use crate::probes::{self, ControlClass, Kind, Probe};
@@ -39,7 +44,7 @@ pub(super) fn carry_out(asked: Asked) -> Result<u8, Usage> {
                 ))
             })?;
             crate::use_binaries_of(&dir);
-            Run::new(args, asked.quiet)?.go(json)
+            Run::new(args, asked.quiet, &own)?.go(json)
         }
     }
 }
@@ -93,9 +98,19 @@ fn list(only: &[String], json: bool) -> u8 {
     0
 }
 
+/// A row to run.
+struct Task {
+    probe: Probe,
+    kind: Kind,
+    /// Under another launcher than ours.
+    under: Option<Arc<Launcher>>,
+}
+
 /// One run.
 struct Run {
     args: RunArgs,
+    ablation: Option<Ablation>,
+    launcher: Option<Arc<Launcher>>,
     waivers: Waivers,
     quiet: bool,
     executable: Executable,
@@ -106,16 +121,27 @@ struct Run {
 }
 
 impl Run {
-    fn new(args: RunArgs, quiet: bool) -> Result<Self, Usage> {
+    fn new(args: RunArgs, quiet: bool, own: &Path) -> Result<Self, Usage> {
         let executable = Executable::put(probes::ELF)
             .map_err(|error| Usage(format!("the probes can't be written down: {error}")))?;
         let waivers = args.waivers.as_deref().map(Waivers::read).transpose()?;
+        let ablation = args.ablate.then(|| Ablation::beside(own)).transpose()?;
+        let mut launcher = args.under.as_deref().map(Launcher::parse).transpose()?;
+        if let Some(launcher) = &mut launcher {
+            launcher.ask(&executable);
+        }
+        let plan = match &args.plugin {
+            Some(id) => Some(Borrowed::read(id, args.home.as_deref())?),
+            None => None,
+        };
         Ok(Self {
             waivers: waivers.unwrap_or_default(),
+            ablation,
+            launcher: launcher.map(Arc::new),
             args,
             quiet,
             executable,
-            stages: Stages::default(),
+            stages: Stages::new(plan),
             host: Host::default(),
             twins: Twins::default(),
             facts: Mutex::new(Facts::read()),
@@ -128,48 +154,83 @@ impl Run {
             return Err(Usage("no probe fits --only and --profile".to_owned()));
         }
         let mut rows = self.all(tasks);
-        let mut missed = self.waivers.apply(&mut rows);
-        missed.extend(self.missed(&rows));
+        // Beside another launcher, ours are there to compare.
+        let (mut theirs, ours): (Vec<Row>, Vec<Row>) = rows
+            .drain(..)
+            .partition(|row| self.launcher.is_none() || row.profile == "under");
+        let comparison = self
+            .args
+            .under
+            .as_deref()
+            .map(|text| under::table(text, &theirs, &ours));
+        under::note_ours(&mut theirs, &ours);
+        let mut missed = self.waivers.apply(&mut theirs);
+        missed.extend(self.missed(&theirs));
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        let summary = Summary::of(&rows, missed, self.args.strict);
+        let summary = Summary::of(&theirs, missed, self.args.strict);
         let whole = Whole {
             facts: &facts,
-            rows: &rows,
+            rows: &theirs,
             summary: &summary,
             strict: self.args.strict,
-            comparison: None,
+            comparison: comparison.as_ref(),
         };
         self.conclude(&whole, json)
     }
 
     /// Each row in each of its kinds.
-    fn tasks(&self) -> Vec<(Probe, Kind)> {
-        let profile = match self.args.profile {
-            Profile::All => None,
-            Profile::Wasm => Some(Kind::Wasm),
-            Profile::Lua => Some(Kind::Lua),
-            Profile::Js => Some(Kind::Js),
-            Profile::Native => Some(Kind::Native),
-            Profile::Host => Some(Kind::Host),
+    fn tasks(&self) -> Vec<Task> {
+        let only = match (self.args.profile, &self.launcher) {
+            (_, Some(_)) => Some(Kind::Native),
+            (Profile::All, None) => self.stages.kind(),
+            (Profile::Wasm, None) => Some(Kind::Wasm),
+            (Profile::Lua, None) => Some(Kind::Lua),
+            (Profile::Js, None) => Some(Kind::Js),
+            (Profile::Native, None) => Some(Kind::Native),
+            (Profile::Host, None) => Some(Kind::Host),
         };
         let rows = probes::table().into_iter();
         let rows = rows.filter(|probe| !probe.vm_only && wanted(&self.args.only, probe));
-        rows.flat_map(|probe| {
+        let each = |probe: Probe| {
             let kinds = probe.kinds.clone().into_iter();
-            let kinds = kinds.filter(move |kind| profile.is_none_or(|only| only == *kind));
+            let kinds = kinds.filter(move |kind| only.is_none_or(|only| only == *kind));
             kinds
                 .map(move |kind| (probe.clone(), kind))
                 .collect::<Vec<_>>()
-        })
-        .collect()
+        };
+        rows.flat_map(each)
+            .flat_map(|(probe, kind)| self.tasks_of(probe, kind))
+            .collect()
+    }
+
+    /// Where a row is run: in a plugin of ours, and under another launcher if one is named.
+    fn tasks_of(&self, probe: Probe, kind: Kind) -> Vec<Task> {
+        let ours = Task {
+            probe: probe.clone(),
+            kind,
+            under: None,
+        };
+        let Some(launcher) = &self.launcher else {
+            return vec![ours];
+        };
+        // Constructors are shared objects, which no launcher starts.
+        if !under::is_for_all(probe.group) || probe.constructor {
+            return Vec::new();
+        }
+        let theirs = Task {
+            probe,
+            kind,
+            under: Some(Arc::clone(launcher)),
+        };
+        vec![theirs, ours]
     }
 
     /// Runs them: many at once, then those alone that need the machine for themselves.
-    fn all(&self, tasks: Vec<(Probe, Kind)>) -> Vec<Row> {
+    fn all(&self, tasks: Vec<Task>) -> Vec<Row> {
         let total = tasks.len();
         let numbered = tasks.into_iter().enumerate();
         let (alone, together): (VecDeque<_>, VecDeque<_>) =
-            numbered.partition(|(_, (probe, _))| probe.alone);
+            numbered.partition(|(_, task)| task.probe.alone);
         let done = Mutex::new(Vec::with_capacity(total));
         let jobs = self.args.jobs.map_or_else(workers, usize::from);
         for (queue, jobs) in [(together, jobs), (alone, 1)] {
@@ -189,7 +250,7 @@ impl Run {
     fn work(
         &self,
         worker: usize,
-        queue: &Mutex<VecDeque<(usize, (Probe, Kind))>>,
+        queue: &Mutex<VecDeque<(usize, Task)>>,
         done: &Mutex<Vec<(usize, Row)>>,
         total: usize,
     ) {
@@ -198,10 +259,10 @@ impl Run {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop_front();
-            let Some((at, (probe, kind))) = next else {
+            let Some((at, task)) = next else {
                 return;
             };
-            let row = self.row(&probe, kind, worker);
+            let row = self.row(&task, worker);
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             self.progress(done.len() + 1, total, &row);
             done.push((at, row));
@@ -209,7 +270,7 @@ impl Run {
     }
 
     fn progress(&self, done: usize, total: usize, row: &Row) {
-        if row.verdict == Class::Escaped {
+        if row.verdict == Class::Escaped && row.profile != "under" {
             say(&format!(
                 "ESCAPED {} ({}): {}",
                 row.id, row.profile, row.why
@@ -224,24 +285,37 @@ impl Run {
         }
     }
 
-    fn row(&self, probe: &Probe, kind: Kind, worker: usize) -> Row {
+    fn row(&self, task: &Task, worker: usize) -> Row {
         let begun = Instant::now();
+        let (probe, kind) = (&task.probe, task.kind);
+        if let Some(launcher) = &task.under {
+            let attempts: Vec<Attempt> = Case::all(probe, kind)
+                .iter()
+                .map(|case| {
+                    let (verdict, control) = launcher.verdict(&self.executable, case);
+                    Attempt::of(case, verdict, &control)
+                })
+                .collect();
+            return attempt::row(probe, "under", &attempts, None, begun.elapsed());
+        }
         let twin = self.twins.outcome(&probe.twin, kind);
         let attempts: Vec<Attempt> = Case::all(probe, kind)
             .iter()
             .map(|case| self.attempt(case, &twin, worker))
             .collect();
-        let verdicts: Vec<Verdict> = attempts.iter().map(|it| it.verdict.clone()).collect();
-        let verdict = worst(&verdicts).cloned();
-        let verdict = verdict.unwrap_or_else(|| Verdict::error("it has no variant"));
-        let took = begun.elapsed().as_micros();
-        rowed(probe, kind, &verdict, &attempts, &twin, took)
+        let profile = attempt::profile(kind);
+        attempt::row(probe, &profile, &attempts, Some(&twin), begun.elapsed())
     }
 
     /// One variant; whatever fails in the harness itself is an error, never a pass.
     fn attempt(&self, case: &Case, twin: &Outcome, worker: usize) -> Attempt {
         let tried = caught(|| self.tried(case, twin, worker));
-        tried.unwrap_or_else(|why| Attempt::broken(case, why))
+        let mut attempt = tried.unwrap_or_else(|why| Attempt::broken(case, why));
+        let native = case.kind == Kind::Native && !case.probe.constructor;
+        if let Some(ablation) = self.ablation.as_ref().filter(|_| native) {
+            attempt.ablated = Some(ablation.without(case));
+        }
+        attempt
     }
 
     fn tried(&self, case: &Case, twin: &Outcome, worker: usize) -> Attempt {
@@ -252,51 +326,44 @@ impl Run {
             }
             _ => control::run(&self.executable, case),
         };
+        self.learn_of_control(case, &control);
+        let asked = self.args.level.name();
+        let level_of_twin = twin.as_ref().ok().and_then(Done::level);
         if case.kind == Kind::Host {
-            return self.outside(case, &control, twin);
+            let shown = self.host.attack(&case.probe.id, case.variant);
+            let verdict = judge::judge_host(case, &control, shown);
+            return Attempt::of(case, verdict.at_level(level_of_twin, asked), &control);
         }
         let (hosted, filters) = match self.stages.run(case, worker) {
             Ok(both) => both,
             Err(why) => return Attempt::broken(case, why),
         };
-        let level = hosted.level().or_else(|| twin.as_ref().ok()?.level());
-        self.learn(&hosted.started, level);
+        // Refused, or ended before it was loaded: its twin was as far as that.
+        let level = hosted.level().or(level_of_twin);
+        self.learn(hosted.started.as_ref(), level);
         let verdict = judge::judge(case, &control, &hosted, &filters);
-        let verdict = verdict.at_level(level, self.args.level.name());
-        let (state, said) = control.words();
-        Attempt {
-            variant: case.variant,
-            verdict,
-            control: state,
-            control_said: said.to_owned(),
-            report: hosted.report.clone(),
-            ending: hosted.ending.clone(),
-            profile: hosted.profile().map(str::to_owned),
-            effects: hosted.effects.clone(),
-        }
+        Attempt::of(case, verdict.at_level(level, asked), &control).with(&hosted)
     }
 
-    /// An attack from outside, which shows its evidence itself.
-    fn outside(&self, case: &Case, control: &Control, twin: &Outcome) -> Attempt {
-        let shown = self.host.attack(&case.probe.id, case.variant);
-        let level = twin.as_ref().ok().and_then(|done| done.level());
-        let verdict =
-            judge::judge_host(case, control, shown).at_level(level, self.args.level.name());
-        let (state, said) = control.words();
-        Attempt {
-            control: state,
-            control_said: said.to_owned(),
-            ..Attempt::of(case, verdict)
+    /// What two controls say about the machine.
+    fn learn_of_control(&self, case: &Case, control: &Control) {
+        let answer = match control {
+            Control::Worked(worked) => worked.how() != "ENOSYS",
+            Control::Refused(_) => false,
+            Control::Broken(_) => return,
+        };
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*case.probe.id {
+            "sc-x32" => facts.x32 = Some(facts.x32.unwrap_or(false) || answer),
+            "sc-int80" => facts.ia32 = Some(facts.ia32.unwrap_or(false) || answer),
+            _ => {}
         }
     }
 
     /// What a started plugin says about the machine.
-    fn learn(&self, started: &Option<Value>, level: Option<&str>) {
+    fn learn(&self, started: Option<&Value>, level: Option<&str>) {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(abi) = started
-            .as_ref()
-            .and_then(|it| it.pointer("/landlock/abi")?.as_u64())
-        {
+        if let Some(abi) = started.and_then(|it| it.pointer("/landlock/abi")?.as_u64()) {
             facts.landlock_abi = Some(abi);
         }
         if let Some(level) = level {
@@ -366,93 +433,4 @@ impl Run {
 /// Twice the processors: most of a run is waiting.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| 2 * processors.get())
-}
-
-/// What one variant came to.
-struct Attempt {
-    variant: u32,
-    verdict: Verdict,
-    control: &'static str,
-    control_said: String,
-    report: Option<super::evidence::Report>,
-    ending: Option<super::evidence::Ending>,
-    profile: Option<String>,
-    effects: Vec<String>,
-}
-
-impl Attempt {
-    fn broken(case: &Case, why: String) -> Self {
-        Self::of(case, Verdict::error(why))
-    }
-
-    fn of(case: &Case, verdict: Verdict) -> Self {
-        Self {
-            variant: case.variant,
-            verdict,
-            control: "broken",
-            control_said: String::new(),
-            report: None,
-            ending: None,
-            profile: None,
-            effects: Vec::new(),
-        }
-    }
-
-    fn evidence(&self) -> Value {
-        let ending = self.ending.as_ref();
-        json!({
-            "verdict": self.verdict.class(), "layer": self.verdict.layer(), "why": self.verdict.why(),
-            "control": self.control, "control_said": self.control_said,
-            "said": self.report.as_ref().map(|report| &report.said),
-            "value": self.report.as_ref().map(|report| report.value),
-            "ending": ending.map(|it| &it.name), "call": ending.and_then(|it| it.call.as_ref()),
-            "nr": ending.and_then(|it| it.nr), "effects": self.effects,
-        })
-    }
-}
-
-fn rowed(
-    probe: &Probe,
-    kind: Kind,
-    verdict: &Verdict,
-    attempts: &[Attempt],
-    twin: &Outcome,
-    took: u128,
-) -> Row {
-    let counts = attempts.iter().find(|it| it.verdict == *verdict);
-    let report = counts.and_then(|it| it.report.as_ref());
-    let ending = counts.and_then(|it| it.ending.as_ref());
-    let each = attempts
-        .iter()
-        .map(|it| (format!("variant-{}", it.variant), it.evidence()));
-    Row {
-        schema: SCHEMA,
-        kind: "probe",
-        id: probe.id.clone(),
-        number: probe.number,
-        group: name(&probe.group),
-        profile: name(&kind),
-        form: report.map(|it| if it.live { "live" } else { "harmless" }.to_owned()),
-        verdict: verdict.class(),
-        layer: verdict.layer().map(str::to_owned),
-        expected: name(&probe.layer),
-        why: verdict.why().to_owned(),
-        by_evaluation: verdict.is_by_evaluation(),
-        control: counts.map_or("broken", |it| it.control),
-        control_said: counts.map(|it| it.control_said.clone()).unwrap_or_default(),
-        ablated: Vec::new(),
-        twin: Twin {
-            id: probe.twin.clone(),
-            verdict: if twin.is_ok() { "ok" } else { "failed" },
-            why: twin.as_ref().err().cloned(),
-        },
-        said: report.map(|it| it.said.clone()),
-        nr: ending.and_then(|it| it.nr),
-        ending: ending.map(|it| it.name.clone()),
-        contain_us: u64::try_from(took).unwrap_or(u64::MAX),
-        profile_digest: counts.and_then(|it| it.profile.clone()),
-        manifest_line: ending.and_then(|it| it.manifest_line),
-        waiver: None,
-        evidence: each.collect::<Map<String, Value>>(),
-    }
 }

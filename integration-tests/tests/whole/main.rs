@@ -32,6 +32,8 @@ mod graph;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod harness;
+#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod http;

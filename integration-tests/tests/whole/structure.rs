@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "gm-integration-tests",
-        &["gm-broker", "gm-manifest", "gm-policy"],
+        &["gm-broker", "gm-manifest", "gm-policy", "gm-protocol"],
     ),
 ];
 
@@ -53,7 +53,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("rcgen", &["gm-sandbox-runner"]),
     ("gix", &["gm-broker"]),
     ("rusqlite", &["gm-broker"]),
-    ("clap", &["gm-broker"]),
+    ("clap", &["gm-broker", "gm-integration-tests"]),
 ];
 
 /// The binaries that run in an empty mount tree, where no ELF interpreter is.

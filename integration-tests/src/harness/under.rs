@@ -1,0 +1,253 @@
+//! `--under 'CMD ... --'`: the probes of machine code under anybody's launcher, beside the
+//! same probes with no launcher and in a plugin of ours.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use super::Usage;
+use super::bait::{Bait, random_name};
+use super::control::{self, Control, Executable};
+use super::evidence::{Ran, report};
+use super::exec;
+use super::judge::{Escape, Stopped};
+use super::outcome::Row;
+use super::report::Block;
+use super::table::Case;
+use super::verdict::Verdict;
+use crate::probes::{Group, Oracle};
+use crate::process::command;
+
+/// The launcher's command line, up to and with its `--`.
+pub(super) struct Launcher {
+    words: Vec<String>,
+    /// Why it is not to be believed, if it isn't.
+    broken: Option<String>,
+}
+
+impl Launcher {
+    /// Takes the option apart: words as a shell has them, with quotes and backslashes.
+    ///
+    /// # Errors
+    /// If there is no word, or a quote is open.
+    pub(super) fn parse(text: &str) -> Result<Self, Usage> {
+        let words =
+            words(text).ok_or_else(|| Usage(format!("--under {text:?}: a quote is open")))?;
+        match words.is_empty() {
+            true => Err(Usage("--under names no command".to_owned())),
+            false => Ok(Self {
+                words,
+                broken: None,
+            }),
+        }
+    }
+
+    /// Makes it run `gm-probe self NONCE`: a launcher that can't, proves nothing with
+    /// anything else.
+    pub(super) fn ask(&mut self, executable: &Executable) {
+        self.broken = self.greeted(executable).err();
+    }
+
+    fn greeted(&self, executable: &Executable) -> Result<(), String> {
+        let nonce = random_name().map_err(|error| error.to_string())?;
+        let bait = Bait::set_out().map_err(|error| error.to_string())?;
+        let mut command = self.command(executable, &bait);
+        command.args(["self", &nonce]);
+        let ran = exec::run(&mut command, GREETING)
+            .map_err(|error| format!("the launcher can't be started: {error}"))?;
+        let said = ran
+            .stdout
+            .lines()
+            .any(|line| line.trim() == format!("self={nonce}"));
+        match said && ran.exit == Some(0) {
+            true => Ok(()),
+            false => Err(format!(
+                "the launcher did not run gm-probe self: {}, {}",
+                ran.ending(),
+                first_line(&ran)
+            )),
+        }
+    }
+
+    fn command(&self, executable: &Executable, bait: &Bait) -> Command {
+        let (program, words) = self
+            .words
+            .split_first()
+            .map_or(("", [].as_slice()), |(first, rest)| (first.as_str(), rest));
+        let mut command = command(program, &bait.data());
+        command.args(words).arg(executable.path());
+        command
+    }
+
+    /// One probe: its control, then the launcher.
+    pub(super) fn verdict(&self, executable: &Executable, case: &Case) -> (Verdict, Control) {
+        if let Some(why) = &self.broken {
+            return (Verdict::error(why), Control::Broken("not run".to_owned()));
+        }
+        let control = control::run(executable, case);
+        let verdict = match &control {
+            Control::Worked(worked) => match self.tried(executable, case) {
+                Ok(Tried::Stopped(stopped)) => Verdict::stopped(worked, stopped, None),
+                Ok(Tried::Escaped(escape)) => Verdict::escaped(escape),
+                Ok(Tried::Unproved(why)) => Verdict::error(why),
+                Err(error) => Verdict::error(format!("the launcher can't be started: {error}")),
+            },
+            Control::Refused(said) => Verdict::vacuous(format!("control got {said}")),
+            Control::Broken(why) => Verdict::error(why),
+        };
+        (verdict, control)
+    }
+
+    fn tried(&self, executable: &Executable, case: &Case) -> std::io::Result<Tried> {
+        let bait = Bait::set_out()?;
+        let data = bait.data().display().to_string();
+        let granted = bait.path().join("granted").display().to_string();
+        let mut command = self.command(executable, &bait);
+        command
+            .arg(&case.probe.id)
+            .args(case.words(&bait, &data, &granted));
+        let limit = Duration::from_secs(case.probe.limit_s) + GREETING;
+        let ran = exec::run(&mut command, limit)?;
+        let effects = bait.effects(&ran.output);
+        Ok(judged(case, &ran, &effects))
+    }
+}
+
+/// How long a launcher may take to start anything.
+const GREETING: Duration = Duration::from_secs(10);
+
+enum Tried {
+    Stopped(Stopped),
+    Escaped(Escape),
+    Unproved(String),
+}
+
+fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Tried {
+    if !effects.is_empty() {
+        return Tried::Escaped(Escape::seen(effects.join("; ")));
+    }
+    let report = report(&ran.stdout, &case.probe.id);
+    if let Some(report) = &report
+        && case.probe.is_reached(&report.said)
+    {
+        return Tried::Escaped(Escape::seen(format!("said {}", report.said)));
+    }
+    // Of a state it counts that nothing was seen; of a call, that it was denied.
+    let quiet = matches!(case.probe.oracle, Oracle::State(_) | Oracle::Errno(_));
+    match Stopped::under(ran, report.as_ref(), quiet) {
+        Some(stopped) => Tried::Stopped(stopped),
+        None => Tried::Unproved(match report {
+            Some(report) => format!("said {}, which is no denial", report.said),
+            None => format!("no report: {}, {}", ran.ending(), first_line(ran)),
+        }),
+    }
+}
+
+fn first_line(ran: &Ran) -> String {
+    let line = ran.stderr.lines().find(|line| !line.trim().is_empty());
+    line.map_or("nothing on stderr".to_owned(), |line| {
+        line.chars().take(200).collect()
+    })
+}
+
+/// Whether a probe can be run under any launcher: it is an executable, and what it does
+/// is about the kernel.
+pub(super) fn is_for_all(group: Group) -> bool {
+    matches!(
+        group,
+        Group::Abi
+            | Group::Process
+            | Group::Namespace
+            | Group::File
+            | Group::Tty
+            | Group::Net
+            | Group::Kernel
+            | Group::Resource
+    )
+}
+
+/// The table: each probe with no launcher, under this one, and in a plugin of ours.
+pub(super) fn table(launcher: &str, theirs: &[Row], ours: &[Row]) -> Block {
+    let by_id: BTreeMap<&str, &Row> = ours.iter().map(|row| (&*row.id, row)).collect();
+    let cell = |row: &Row| match &row.layer {
+        Some(layer) if layer != "unknown" => format!("{} ({layer})", row.verdict.name()),
+        _ => row.verdict.name().to_owned(),
+    };
+    let lines = theirs.iter().map(|row| {
+        let alone = match row.control {
+            "ok" => "done".to_owned(),
+            other => format!("{other}: {}", row.control_said),
+        };
+        let own = by_id.get(&*row.id).map_or("-".to_owned(), |row| cell(row));
+        vec![
+            format!("GM-P-{:04}", row.number),
+            row.id.clone(),
+            alone,
+            cell(row),
+            own,
+        ]
+    });
+    Block::Table {
+        head: vec![
+            "".to_owned(),
+            "probe".to_owned(),
+            "no sandbox".to_owned(),
+            launcher.to_owned(),
+            "gm-broker (native)".to_owned(),
+        ],
+        lines: lines.collect(),
+    }
+}
+
+/// Notes on each row what our own plugin made of it, so that JSON holds the table, too.
+pub(super) fn note_ours(theirs: &mut [Row], ours: &[Row]) {
+    for row in theirs {
+        if let Some(own) = ours.iter().find(|own| own.id == row.id) {
+            let ours = serde_json::json!({"verdict": own.verdict, "layer": own.layer});
+            row.evidence.insert("gm-broker".to_owned(), ours);
+        }
+    }
+}
+
+/// Words as a shell has them; none if a quote is open. A last `--` is the launcher's.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut letters = text.chars();
+    while let Some(c) = letters.next() {
+        match (quote, c) {
+            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (None | Some('"'), '\\') => word.get_or_insert_default().push(letters.next()?),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_a_shell() {
+        let of = |text: &str| words(text).unwrap();
+        assert_eq!(
+            of("bwrap --ro-bind / / --"),
+            ["bwrap", "--ro-bind", "/", "/", "--"]
+        );
+        assert_eq!(
+            of(r#"a 'b c' "d\" e" f\ g ''"#),
+            ["a", "b c", "d\" e", "f g", ""]
+        );
+        assert_eq!(of("  "), [""; 0]);
+        assert_eq!(words("a 'b"), None);
+        assert_eq!(words("a \\"), None);
+    }
+}
