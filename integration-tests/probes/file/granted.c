@@ -156,12 +156,11 @@ PROBE(fs_truncate_ioctl)
     case 5:
         report->said = CALL(__NR_fallocate, 9999, 0, 0, 1);
         break;
-    default: { /* to the length that it has */
+    default: { /* to the length that it has, or to none that there is */
         u64 stat[18];
         report->live = 1;
         report->said = CALL(__NR_newfstatat, GM_AT_FDCWD, path, stat, 0);
-        if (report->said >= 0)
-            report->said = CALL(__NR_truncate, path, stat[6]);
+        report->said = CALL(__NR_truncate, path, report->said < 0 ? -1 : (long)stat[6]);
     }
     }
     return GM_DONE;

@@ -30,25 +30,29 @@ PROBE(rb_mlock)
     void *page = gm_memory(PAGE);
     report->live = 1;
     switch (gm_variant(args)) {
-    case 1: /* MAP_LOCKED */
-        report->said = CALL(__NR_mmap, 0, PAGE, 3, 0x2022, -1, 0);
-        break;
-    case 2: /* what will be mapped later */
+    case 1: /* what will be mapped later */
         report->said = CALL(__NR_mlockall, 2);
         CALL(__NR_munlockall);
         break;
-    case 3:
+    case 2:
         report->said = CALL(447, 0); /* memfd_secret */
         gm_close(report->said);
         break;
-    case 4:
+    case 3:
         report->said = CALL(__NR_mlock2, page, PAGE, 1);
         break;
     default:
         report->said = CALL(__NR_mlock, page, PAGE);
     }
-    if (report->said > 0)
-        report->said = 0;
+    return GM_DONE;
+}
+
+/* The same by a flag of a call that each plugin has: MAP_LOCKED. */
+PROBE(rb_mlock_map)
+{
+    report->live = 1;
+    long at = CALL(__NR_mmap, 0, PAGE, 3, 0x2022, -1, 0);
+    report->said = at < 0 ? at : 0;
     return GM_DONE;
 }
 
