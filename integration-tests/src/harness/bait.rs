@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub struct Bait {
     dir: TempDir,
     secret: String,
-    digest: [u8; 32],
+    before: [State; 2],
     victim: Victim,
     listeners: Listeners,
 }
@@ -49,11 +49,17 @@ impl Bait {
             std::fs::create_dir(dir.path().join(name))?;
             allow(&dir.path().join(name), mode)?;
         }
-        let granted = dir.path().join("granted/granted.txt");
-        std::fs::write(&granted, "granted\n")?;
+        let granted = dir.path().join("granted/file");
+        std::fs::write(&granted, vec![b'g'; GRANTED_BYTES])?;
         allow(&granted, 0o644)?;
+        // A control may do what an owner may.
+        for path in [&canary, &granted, &dir.path().join("granted")] {
+            if rustix::process::geteuid().is_root() {
+                std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY))?;
+            }
+        }
         Ok(Self {
-            digest: digest(&canary)?,
+            before: [State::of(&canary)?, State::of(&granted)?],
             victim: Victim::start(&secret)?,
             listeners: Listeners::start(dir.path())?,
             secret,
@@ -96,8 +102,10 @@ impl Bait {
         if holds(said, self.secret.as_bytes()) {
             effects.push("canary-bytes: the secret is in what was said".to_owned());
         }
-        if digest(&self.dir.path().join("canary")).ok() != Some(self.digest) {
-            effects.push("canary-file: the secret's file was changed".to_owned());
+        for (name, before) in ["canary", "granted/file"].iter().zip(&self.before) {
+            if State::of(&self.dir.path().join(name)).ok().as_ref() != Some(before) {
+                effects.push(format!("host-file: {name} was changed"));
+            }
         }
         effects.extend(self.victim.harm());
         effects.extend(self.listeners.heard());
@@ -124,8 +132,36 @@ pub fn random_name() -> std::io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn digest(file: &Path) -> std::io::Result<[u8; 32]> {
-    Ok(Sha256::digest(std::fs::read(file)?).into())
+/// Of the granted file: read again and again, it is a storm.
+const GRANTED_BYTES: usize = 256 << 10;
+
+/// A file's bytes and what else can be changed of it; not when it was read.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    digest: [u8; 32],
+    numbers: [u64; 5],
+    changed: (i64, i64),
+}
+
+impl State {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let bytes = std::fs::read(file)?;
+        let it = std::fs::metadata(file)?;
+        let numbers = [
+            it.ino(),
+            it.nlink(),
+            it.mode().into(),
+            it.uid().into(),
+            it.gid().into(),
+        ];
+        Ok(Self {
+            digest: Sha256::digest(bytes).into(),
+            numbers,
+            // Also of a link, an attribute or an owner that was put back.
+            changed: (it.ctime(), it.ctime_nsec()),
+        })
+    }
 }
 
 fn allow(path: &Path, mode: u32) -> std::io::Result<()> {
@@ -246,12 +282,7 @@ mod tests {
         let _a = std::net::TcpStream::connect(("127.0.0.1", bait.listeners.tcp_port())).unwrap();
         let _b = UnixStream::connect(bait.path().join("socket")).unwrap();
         let effects = bait.effects(&secret).join("\n");
-        for what in [
-            "canary-bytes",
-            "canary-file",
-            "listener-tcp",
-            "listener-unix",
-        ] {
+        for what in ["canary-bytes", "host-file", "listener-tcp", "listener-unix"] {
             assert!(effects.contains(what), "{effects}");
         }
         assert!(!effects.contains("victim"), "{effects}");

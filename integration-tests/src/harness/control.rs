@@ -10,7 +10,7 @@ use super::bait::{Bait, NOBODY};
 use super::evidence::{Ran, report};
 use super::exec;
 use super::table::Case;
-use crate::probes::{ControlClass, Oracle, State};
+use crate::probes::{self, ControlClass, Oracle, State};
 use crate::process::command;
 
 /// That the deed can be done where nothing stops it. Made by a control that worked, or
@@ -101,11 +101,42 @@ pub fn run(executable: &Executable, case: &Case) -> Control {
 }
 
 fn observe(executable: &Executable, case: &Case) -> std::io::Result<Control> {
+    if let Some(object) = probes::constructor(&case.probe.id, case.variant) {
+        return constructed(object, case);
+    }
     let bait = Bait::set_out()?;
     let mut command = as_nobody(executable, case, &bait);
     let ran = exec::run(&mut command, limit(case))?;
     let effects = bait.effects(&ran.output);
     Ok(judged(case, &ran, &effects))
+}
+
+/// A constructor is run by whatever loads it: here by a program that does nothing else.
+/// It can't report, so what counts is that it came back, or, if that is its deed, that
+/// it didn't.
+fn constructed(object: &[u8], case: &Case) -> std::io::Result<Control> {
+    let bait = Bait::set_out()?;
+    let path = bait.path().join("constructor.so");
+    std::fs::write(&path, object)?;
+    let mut line = command("true", &bait.data());
+    line.env("LD_PRELOAD", &path);
+    if rustix::process::geteuid().is_root() {
+        line.uid(NOBODY).gid(NOBODY);
+    }
+    let ran = exec::run(&mut line, limit(case))?;
+    let how = ran.ending();
+    // A loader that doesn't load it says so, and goes on.
+    let loaded = ran.stderr.is_empty();
+    let endless = case.probe.is_reached("no-end");
+    match loaded && ((endless && ran.timed_out) || (!endless && ran.exit == Some(0))) {
+        true => Ok(Control::Worked(Worked {
+            how: format!("its constructor ran, unconfined: {how}"),
+        })),
+        false => Ok(Control::Broken(format!(
+            "its constructor did not run: {how} {}",
+            ran.stderr
+        ))),
+    }
 }
 
 /// The probe as an unprivileged user. One that takes all there is gets a process

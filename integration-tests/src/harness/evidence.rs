@@ -73,6 +73,8 @@ pub struct Ending {
     pub detail: Option<String>,
     /// The manifest line of the limit.
     pub manifest_line: Option<u64>,
+    /// Processor time by time, both in microseconds.
+    pub cpu_of_wall: Option<(u64, u64)>,
 }
 
 impl Ending {
@@ -86,6 +88,7 @@ impl Ending {
             signal: record["signal"].as_u64(),
             detail: text(&record["detail"]),
             manifest_line: record["manifest_line"].as_u64(),
+            cpu_of_wall: record["cpu_us"].as_u64().zip(record["wall_us"].as_u64()),
         }
     }
 }
@@ -154,6 +157,27 @@ impl Hosted {
     #[must_use]
     pub fn level(&self) -> Option<&str> {
         self.started.as_ref()?["level"].as_str()
+    }
+
+    /// Whether it kept to the share of a processor that it was given, a tenth more at most:
+    /// the kernel's own quota has a period.
+    #[must_use]
+    pub fn kept_its_share(&self) -> bool {
+        let given = self
+            .started
+            .as_ref()
+            .and_then(|it| it.pointer("/limits/cpu_percent")?.as_u64());
+        let used = self.ending.as_ref().and_then(|it| it.cpu_of_wall);
+        let (Some(given), Some((cpu, wall))) = (given, used) else {
+            return false;
+        };
+        cpu.saturating_mul(100) <= wall.saturating_mul(given + 10)
+    }
+
+    /// How many descriptors it has by its record.
+    #[must_use]
+    pub fn descriptors(&self) -> Option<usize> {
+        Some(self.started.as_ref()?.get("fds")?.as_array()?.len())
     }
 
     /// The profile's digest.

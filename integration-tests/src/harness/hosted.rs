@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::bait::Bait;
 use super::borrowed::Borrowed;
 use super::evaluate::Filters;
-use super::evidence::Hosted;
+use super::evidence::{Hosted, Ran};
 use super::exec;
 use super::left::{self, Traces};
 use super::table::{Case, name};
@@ -101,7 +101,7 @@ impl Stage {
         let home = Home::new();
         let granted = home.beside("granted");
         let made = std::fs::create_dir(&granted)
-            .and_then(|()| std::fs::write(granted.join("granted.txt"), "granted\n"));
+            .and_then(|()| std::fs::write(granted.join("file"), "granted\n"));
         assert!(made.is_ok(), "{made:?}");
         let grants = match &borrowed {
             Some(borrowed) => borrowed.config.clone(),
@@ -207,6 +207,7 @@ impl Stage {
         let ran = exec::run(&mut command, LIMIT).map_err(|error| error.to_string())?;
         let mut hosted = Hosted::read(ran, package.plugin(), &case.probe.id);
         hosted.effects = bait.effects(&hosted.ran.output);
+        hosted.effects.extend(forged(&hosted.ran, package.plugin()));
         if case.probe.hook == SetOff::Load {
             hosted.effects.extend(unserved(&hosted.ran.records()));
         }
@@ -224,15 +225,58 @@ impl Stage {
             return command;
         }
         let mut command = self.home.json("gm");
-        command.args(["plugin", "run", id, "probe", "--allow-native", "--"]);
+        command.args([
+            "plugin",
+            "run",
+            id,
+            "probe",
+            "--allow-native",
+            "--logs",
+            "--",
+        ]);
         command.arg(&case.probe.id);
         command.args(case.words(bait, DATA, GRANTED));
+        // The first process of its namespace, which may not ask for that.
+        command.arg("self=1");
         command
     }
 
     fn state(&self) -> PathBuf {
         self.home.path().join("state/run")
     }
+}
+
+/// Lines of the log that paint, have no bounds, or another's name.
+fn forged(ran: &Ran, plugin: &str) -> Vec<String> {
+    const LONGEST: usize = 16 << 10;
+    let harmful = |c: char| {
+        let paints = c.is_control() && !matches!(c, '\n' | '\t');
+        paints || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut all = Vec::new();
+    for (name, said) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
+        if said.contains(harmful) {
+            all.push(format!("log: {name} holds what paints"));
+        }
+    }
+    for line in ran
+        .records()
+        .iter()
+        .filter(|record| record["event"] == "log")
+    {
+        if line["plugin"] != plugin {
+            all.push(format!(
+                "log: a line of {plugin} has another's name: {line}"
+            ));
+        }
+        if line["text"]
+            .as_str()
+            .is_some_and(|text| text.len() > LONGEST)
+        {
+            all.push("log: a line without bounds".to_owned());
+        }
+    }
+    all
 }
 
 /// That the honest plugin beside it was not served.

@@ -302,13 +302,39 @@ fn untouched(case: &Case, hosted: &Hosted, ending: &Ending) -> Shown {
     if let Some(stopped) = bounded(case, ending) {
         return Shown::Stopped(stopped);
     }
+    // To die by a signal is the deed; what it leaves was looked for.
+    let died =
+        ending.name == "crashed" && ending.signal.is_some() && case.probe.is_reached("signal");
+    if died && case.probe.oracle == Oracle::State(State::Survivors) {
+        return Shown::Stopped(Stopped::by(own(case), "it died and left nothing"));
+    }
     match &hosted.report {
-        // It says that it did it, and nothing shows that it is wrong.
-        Some(report) if case.probe.is_reached(&report.said) => {
-            Shown::Escaped(format!("it says {} ({})", report.said, report.value))
-        }
+        Some(report) if case.probe.is_reached(&report.said) => done(case, hosted, report),
         Some(report) => own_layer(case, report),
         None => silent(hosted, ending),
+    }
+}
+
+/// It says that it did it. Of some states more than its word is known: they are measured
+/// from outside, and what is beyond a limit is seen there (`outside`).
+fn done(case: &Case, hosted: &Hosted, report: &Report) -> Shown {
+    let measured = match &case.probe.oracle {
+        Oracle::State(State::Neighbour) => hosted
+            .kept_its_share()
+            .then_some("it kept its share of a processor"),
+        Oracle::State(State::Memory) => Some("all of it was charged, within its limit"),
+        Oracle::State(State::Descriptors) => {
+            let own = hosted.descriptors().and_then(|own| i64::try_from(own).ok());
+            own.is_some_and(|own| report.value <= own)
+                .then_some("exactly the descriptors of its record")
+        }
+        Oracle::State(State::Log) => Some("its lines are bounded, plain and under its own name"),
+        Oracle::State(State::Survivors) => Some("nothing of it was left"),
+        _ => None,
+    };
+    match measured {
+        Some(words) => Shown::Stopped(Stopped::by(own(case), words)),
+        None => Shown::Escaped(format!("it says {} ({})", report.said, report.value)),
     }
 }
 

@@ -43,7 +43,7 @@ fn works_again(home: &Home) -> Shown {
         .into_iter()
         .collect();
     held(
-        "broker",
+        "cgroup",
         "nothing left after a second, and the next run works",
         &harm,
     )

@@ -6,6 +6,7 @@ mod lifecycle;
 mod links;
 mod logs;
 mod places;
+mod sources;
 mod trust;
 
 use std::path::Path;
@@ -52,6 +53,7 @@ fn attacks(id: &str) -> Vec<Attack> {
         lifecycle::attacks,
         logs::attacks,
         places::attacks,
+        sources::attacks,
     ];
     of.into_iter()
         .map(|of| of(id))

@@ -46,7 +46,7 @@ fn asker(kind: Kind) -> Package {
             "js",
             "export function on_commit_analyzed(event) {
                return {got: event.paths.map((path) => {
-                 try { return event.write ? gm.file_write(path, 'x', {create: true}) : gm.file_read(path); }
+                 try { return event.write ? gm.file_write(path, 'x', {create: true}) : gm.file_read(path) ?? 'not_found'; }
                  catch (error) { return error.code; }
                })};
              }\n",
@@ -61,7 +61,7 @@ fn asker(kind: Kind) -> Package {
                    if event.write then return gm.file_write(path, 'x', {create = true}) end
                    return gm.file_read(path)
                  end)
-                 if ok then got[n] = v else got[n] = v.code end
+                 if not ok then got[n] = v.code elseif v == nil then got[n] = 'not_found' else got[n] = v end
                end
                return {got = got}
              end\n",

@@ -1,13 +1,15 @@
-//! Packages, keys and repositories that must not be believed.
+//! Packages and keys that must not be believed.
 
 use std::path::Path;
+
+use sha2::{Digest, Sha256};
 
 use super::super::judge::Shown;
 use super::{Attack, all, held, plain, refused, refused_one};
 use crate::home::text;
 use crate::kernel::within;
 use crate::scene::{SOON, Scene};
-use crate::{Home, Package, Repository};
+use crate::{Home, Package};
 
 const OBSERVER: &str = "com.test.observer";
 
@@ -39,8 +41,6 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
         ]),
         "tr-downgrade" => plain(&[older_version, wider_grant]),
         "tr-swap" => plain(&[swapped_while_it_loads]),
-        "tr-repo" => plain(&[configured_programs, foreign_owner, pipes_in_git]),
-        "lc-empty-lists" => plain(&[empty_grants, empty_import_list]),
         _ => Vec::new(),
     }
 }
@@ -48,6 +48,11 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
 /// Loads a package that must be refused; nothing of it may be in the home then, and no run
 /// may start it.
 fn at_load(home: &Home, package: &Package, codes: &[&str]) -> Shown {
+    at_load_by("trust", home, package, codes)
+}
+
+/// The same where another layer refuses it.
+pub(super) fn at_load_by(layer: &str, home: &Home, package: &Package, codes: &[&str]) -> Shown {
     let load = home.try_load(package);
     let place = home
         .path()
@@ -66,10 +71,10 @@ fn at_load(home: &Home, package: &Package, codes: &[&str]) -> Shown {
         .map(|_| "it was started".to_owned())
         .collect();
     all([
-        refused("trust", &load, codes),
-        held("trust", "nothing installed", &harm),
-        held("trust", "nothing ran", &ran),
-        refused("trust", &load, codes),
+        refused(layer, &load, codes),
+        held(layer, "nothing installed", &harm),
+        held(layer, "nothing ran", &ran),
+        refused(layer, &load, codes),
     ])
 }
 
@@ -86,7 +91,7 @@ fn sign_as(home: &Home, package: &Package, key: &str) {
         .expect_exit(0);
 }
 
-fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+pub(super) fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     let done = std::fs::write(path, bytes);
     assert!(done.is_ok(), "{}: {done:?}", path.display());
 }
@@ -222,6 +227,7 @@ fn case_collision() -> Shown {
             &[
                 "artifact/unsafe-path",
                 "artifact/case-collision",
+                "manifest/bad-path",
                 "manifest/bad-value",
             ],
         ),
@@ -231,6 +237,7 @@ fn case_collision() -> Shown {
             &[
                 "artifact/unsafe-path",
                 "artifact/case-collision",
+                "manifest/bad-path",
                 "manifest/bad-value",
             ],
         ),
@@ -327,15 +334,9 @@ fn revoked_digest() -> Shown {
     let home = Home::new();
     let package = Package::of("observer");
     home.load(&package);
-    let listed = home.gm(&["plugin", "info", OBSERVER]);
-    let digest = listed
-        .records
-        .iter()
-        .find_map(|line| line["digest"].as_str());
-    let Some(digest) = digest else {
-        return Shown::Unproved(format!("no digest in {}", listed.stdout));
-    };
-    home.gm(&["plugin", "revoke", digest]).expect_exit(0);
+    let code = std::fs::read(package.file("plugin.wasm")).unwrap_or_default();
+    let digest = format!("sha256:{:x}", Sha256::digest(code));
+    home.gm(&["plugin", "revoke", &digest]).expect_exit(0);
     refused(
         "trust",
         &home.run_events("", &[OBSERVER]),
@@ -445,93 +446,4 @@ fn swapped_while_it_loads() -> Shown {
         &format!("0 of {ROUNDS} swaps won, {refusals} were refused"),
         &harm,
     )
-}
-
-/// A repository whose configuration names programs: none is run.
-fn configured_programs() -> Shown {
-    let home = Home::new();
-    home.load(&Package::of("observer"));
-    let repository = Repository::of(2);
-    let trace = home.beside("was-run");
-    let program = format!("touch {}", text(&trace));
-    for key in [
-        "core.fsmonitor",
-        "core.sshCommand",
-        "filter.x.process",
-        "filter.x.smudge",
-        "diff.x.textconv",
-        "diff.external",
-        "core.pager",
-        "core.alternateRefsCommand",
-        "gc.recentObjectsHook",
-    ] {
-        let _ = repository.git(&["config", key, &program]);
-    }
-    write(
-        &repository.path().join(".gitattributes"),
-        "* filter=x diff=x\n",
-    );
-    let run = home.run(&repository, &[]);
-    let mut harm: Vec<String> = trace
-        .exists()
-        .then(|| "the repository's program was run".to_owned())
-        .into_iter()
-        .collect();
-    if run.exit != 0 {
-        harm.push(format!("an honest history was refused: {}", run.stdout));
-    }
-    held("broker", "no program of it was run", &harm)
-}
-
-fn foreign_owner() -> Shown {
-    if !rustix::process::geteuid().is_root() {
-        return Shown::Unproved("only root can give a repository away".to_owned());
-    }
-    let home = Home::new();
-    home.load(&Package::of("observer"));
-    let repository = Repository::of(1);
-    let given = std::os::unix::fs::chown(repository.path(), Some(12_345), Some(12_345));
-    assert!(given.is_ok(), "{given:?}");
-    refused(
-        "broker",
-        &home.run(&repository, &[]),
-        &["source/unsafe-owner"],
-    )
-}
-
-/// A named pipe where a file of the Git directory should be holds nobody up.
-fn pipes_in_git() -> Shown {
-    let home = Home::new();
-    home.load(&Package::of("observer"));
-    let tried = ["HEAD", "packed-refs", "objects/info/alternates"].map(|name| {
-        let repository = Repository::of(1);
-        let pipe = repository.path().join(".git").join(name);
-        let _ = std::fs::remove_file(&pipe);
-        let mode = rustix::fs::Mode::from_raw_mode(0o644);
-        let made = rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0);
-        assert!(made.is_ok(), "{made:?}");
-        refused(
-            "broker",
-            &home.run(&repository, &[]),
-            &["source/not-a-repository"],
-        )
-    });
-    all(tried)
-}
-
-/// An empty list of the operator's is deny-all.
-fn empty_grants() -> Shown {
-    let home = Home::new();
-    home.configure("[grants]\nfilesystem = { read = [], write = [] }\nhost_api = []\n");
-    let package = Package::of("writer").permission("host_api", "[\"nodes:write\"]");
-    home.sign(&package);
-    at_load(&home, &package, &["policy/import-not-granted"])
-}
-
-/// And so is one of the manifest's.
-fn empty_import_list() -> Shown {
-    let home = Home::new();
-    let package = Package::of("writer").permission("host_api", "[]");
-    home.sign(&package);
-    at_load(&home, &package, &["policy/import-not-granted"])
 }

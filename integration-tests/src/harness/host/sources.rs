@@ -1,0 +1,104 @@
+//! Repositories of somebody else's, and lists that are empty.
+
+use super::super::judge::Shown;
+use super::trust::{at_load_by, write};
+use super::{Attack, all, held, plain, refused};
+use crate::home::text;
+use crate::{Home, Package, Repository};
+
+pub(super) fn attacks(id: &str) -> Vec<Attack> {
+    match id {
+        "tr-repo" => plain(&[configured_programs, foreign_owner, pipes_in_git]),
+        "lc-empty-lists" => plain(&[empty_grants, empty_import_list]),
+        _ => Vec::new(),
+    }
+}
+
+/// A repository whose configuration names programs: none is run.
+fn configured_programs() -> Shown {
+    let home = Home::new();
+    home.load(&Package::of("observer"));
+    let repository = Repository::of(2);
+    let trace = home.beside("was-run");
+    let program = format!("touch {}", text(&trace));
+    for key in [
+        "core.fsmonitor",
+        "core.sshCommand",
+        "filter.x.process",
+        "filter.x.smudge",
+        "diff.x.textconv",
+        "diff.external",
+        "core.pager",
+        "core.alternateRefsCommand",
+        "gc.recentObjectsHook",
+    ] {
+        let _ = repository.git(&["config", key, &program]);
+    }
+    write(
+        &repository.path().join(".gitattributes"),
+        "* filter=x diff=x\n",
+    );
+    let run = home.run(&repository, &[]);
+    let mut harm: Vec<String> = trace
+        .exists()
+        .then(|| "the repository's program was run".to_owned())
+        .into_iter()
+        .collect();
+    if run.exit != 0 {
+        harm.push(format!("an honest history was refused: {}", run.stdout));
+    }
+    held("broker", "no program of it was run", &harm)
+}
+
+fn foreign_owner() -> Shown {
+    if !rustix::process::geteuid().is_root() {
+        return Shown::Unproved("only root can give a repository away".to_owned());
+    }
+    let home = Home::new();
+    home.load(&Package::of("observer"));
+    let repository = Repository::of(1);
+    let given = std::os::unix::fs::chown(repository.path(), Some(12_345), Some(12_345));
+    assert!(given.is_ok(), "{given:?}");
+    refused(
+        "broker",
+        &home.run(&repository, &[]),
+        &["source/unsafe-owner"],
+    )
+}
+
+/// A named pipe where a file of the Git directory should be holds nobody up.
+fn pipes_in_git() -> Shown {
+    let home = Home::new();
+    home.load(&Package::of("observer"));
+    let tried = ["HEAD", "packed-refs", "objects/info/alternates"].map(|name| {
+        let repository = Repository::of(1);
+        let pipe = repository.path().join(".git").join(name);
+        let _ = std::fs::remove_file(&pipe);
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        let made = rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0);
+        assert!(made.is_ok(), "{made:?}");
+        refused(
+            "broker",
+            &home.run(&repository, &[]),
+            &["source/not-a-repository"],
+        )
+    });
+    all(tried)
+}
+
+/// An empty list of the operator's is deny-all.
+fn empty_grants() -> Shown {
+    let home = Home::new();
+    home.configure("[grants]\nfilesystem = { read = [], write = [] }\nhost_api = []\n");
+    let package = Package::of("writer").permission("host_api", "[\"nodes:write\"]");
+    home.sign(&package);
+    at_load_by("broker", &home, &package, &["policy/import-not-granted"])
+}
+
+/// And so is one of the manifest's.
+fn empty_import_list() -> Shown {
+    let home = Home::new();
+    let package = Package::of("writer").permission("host_api", "[]");
+    home.sign(&package);
+    at_load_by("broker", &home, &package, &["policy/import-not-granted"])
+}
