@@ -61,17 +61,29 @@ fn killed_both() -> Shown {
     scene.live.signal(Signal::STOP); // so that it can't see the launcher die
     kill(scene.launcher);
     scene.live.signal(Signal::KILL);
-    let dead = within(SOON, || !scene.plugins.iter().any(|plugin| plugin.lives()));
+    swept(&scene)
+}
+
+/// Nobody who could clean up is left: no process is there after a second, no group after
+/// the next start.
+fn swept(scene: &Scene) -> Shown {
+    let alive = || scene.plugins.iter().filter(|plugin| plugin.lives());
+    let dead = within(SOON, || alive().next().is_none());
     let harm: Vec<String> = (!dead)
         .then(|| "plugins outlived both".to_owned())
         .into_iter()
         .collect();
     let again = works_again(&scene.home);
-    let groups = scene.groups.iter().filter(|group| group.exists());
-    let left: Vec<String> = groups
-        .map(|group| format!("not swept: {}", group.display()))
+    let gone = within(SOON, || !scene.groups.iter().any(|group| group.exists()));
+    let left: Vec<String> = (!gone)
+        .then(|| format!("not swept: {:?}", scene.groups))
+        .into_iter()
         .collect();
-    all([held("cgroup", "", &harm), held("cgroup", "", &left), again])
+    all([
+        held("cgroup", "", &harm),
+        held("cgroup", "", &left),
+        again,
+    ])
 }
 
 /// A broker that is stopped keeps no plugin from its end.
@@ -116,7 +128,7 @@ fn stopped_launcher() -> Shown {
     scene.live.signal(Signal::KILL);
     // A stopped process can't see its broker die; its death is what ends the rest.
     kill(scene.launcher);
-    all([held("cgroup", "", &scene.left()), works_again(&scene.home)])
+    swept(&scene)
 }
 
 fn crash_loop() -> Shown {
