@@ -3,6 +3,11 @@
 
 use serde::Deserialize;
 
+mod malformed;
+mod said;
+
+pub use said::Said;
+
 mod sources {
     include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
@@ -364,48 +369,13 @@ pub fn script(id: &str, kind: Kind) -> Option<&'static str> {
 #[must_use]
 pub fn loaded(id: &str, kind: Kind, variant: u32) -> Option<Vec<u8>> {
     if id == "en-malformed" {
-        return malformed(variant);
+        return malformed::bytes(module("en-poison")?, variant);
     }
     let name = format!("{id}.{variant}");
     match kind {
         Kind::Wasm => found(sources::modules(), &name).map(<[u8]>::to_vec),
         Kind::Lua | Kind::Js => script(&name, kind).map(|text| text.as_bytes().to_vec()),
         Kind::Native | Kind::Host => None,
-    }
-}
-
-/// What is no module: cut short, of another form, or with a byte that isn't right.
-fn malformed(variant: u32) -> Option<Vec<u8>> {
-    let good = module("en-poison")?;
-    let cut = |part: usize| good.get(..good.len() * part / 8).map(<[u8]>::to_vec);
-    let changed = |at: usize, to: u8| {
-        let mut bytes = good.to_vec();
-        *bytes.get_mut(at)? = to;
-        Some(bytes)
-    };
-    let followed = |more: &[u8]| Some([b"\0asm\x01\0\0\0".as_slice(), more].concat());
-    match variant {
-        0 => Some(Vec::new()),
-        1 => good.get(..4).map(<[u8]>::to_vec),
-        2 => cut(1),
-        3 => cut(4),
-        4 => cut(7),
-        5 => good.get(..good.len() - 1).map(<[u8]>::to_vec),
-        6 => changed(0, b'x'),
-        // Version 2, and a component.
-        7 => changed(4, 2),
-        8 => changed(6, 1),
-        9 => Some(b"(module)".to_vec()),
-        // Machine code as it is, and what a compiler of another machine might leave.
-        10 => Some(ELF.to_vec()),
-        11 => Some([b"wasmer-universal".as_slice(), &[0; 64]].concat()),
-        // Sections: longer than all, of an unknown number, a length without an end,
-        // four thousand million types.
-        12 => followed(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]),
-        13 => followed(&[0x7f, 1, 0]),
-        14 => followed(&[1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80]),
-        15 => followed(&[1, 6, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x60]),
-        _ => None,
     }
 }
 
@@ -418,48 +388,6 @@ pub fn constructor(id: &str, variant: u32) -> Option<&'static [u8]> {
 fn found<T: Copy>(list: &[(&str, T)], id: &str) -> Option<T> {
     let own = list.iter().find(|(name, _)| *name == id);
     own.map(|(_, code)| *code)
-}
-
-/// A probe's report: the last line of what it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// Of the probe.
-    pub id: String,
-    /// Whether it was the live form.
-    pub live: bool,
-    /// `ok`, an errno's name or a number.
-    pub said: String,
-    /// A number that goes with it.
-    pub value: i64,
-    /// Bytes that it got hold of, `%XX` for what isn't plain text.
-    pub seen: Option<String>,
-}
-
-impl Said {
-    /// Reads a report; none if there is no such line.
-    #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
-        let line = text.lines().rfind(|line| line.starts_with("probe="))?;
-        let word = |key: &str| {
-            line.split(' ')
-                .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
-        };
-        let seen = text
-            .lines()
-            .rev()
-            .find_map(|line| line.strip_prefix("seen="));
-        Some(Self {
-            id: word("probe")?.to_owned(),
-            live: match word("form")? {
-                "live" => true,
-                "harmless" => false,
-                _ => return None,
-            },
-            said: word("said")?.to_owned(),
-            value: word("value")?.parse().ok()?,
-            seen: seen.map(str::to_owned),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The controls: each probe of machine code must succeed where nothing stops it, or
 //! be listed as vacuous for this kernel. What nobody can do no wall stops.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
@@ -13,10 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use gm_integration_tests::kernel::within;
-use gm_integration_tests::probes::{
-    self, ControlClass, Kind, Oracle, Probe, Said, SetOff, State, Vacuous,
-};
-use gm_integration_tests::{Home, Package, skip};
+use gm_integration_tests::probes::{self, ControlClass, Kind, Oracle, Probe, Said, State, Vacuous};
+use gm_integration_tests::skip;
 use tempfile::TempDir;
 
 /// Nobody.
@@ -239,161 +236,4 @@ fn probe_of_itself_answers_and_an_unknown_one_does_not() {
     assert_eq!(run(&["no-such"]), (Some(64), String::new()));
     assert_eq!(run(&[]), (Some(64), String::new()));
     assert_eq!(run(&["fs-read-outside"]), (Some(65), String::new()));
-}
-
-/// A package whose command is the probe.
-fn package(row: &Probe, kind: Kind) -> Package {
-    let package = match kind {
-        Kind::Wasm => Package::with_code("com.test.probe", probes::module(&row.id).unwrap()),
-        Kind::Lua => Package::script("probe", "lua", probes::script(&row.id, kind).unwrap()),
-        Kind::Js => Package::script("probe", "js", probes::script(&row.id, kind).unwrap()),
-        Kind::Native | Kind::Host => {
-            Package::with_code("com.test.probe", probes::SHARED).kind("native")
-        }
-    };
-    let lines = row.permission_lines().into_iter();
-    lines.fold(
-        package.hooks(&[]).command("probe"),
-        |package, (key, value)| package.permission(&key, &value),
-    )
-}
-
-/// What came of a variant: its report, or how it ended, with the call that it was
-/// stopped at if the filter reports it.
-fn answer(home: &Home, row: &Probe, variant: u32, more: &[&str]) -> String {
-    let number = format!("variant={variant}");
-    let given = [
-        "--",
-        &row.id,
-        &number,
-        "tcp=9",
-        "udp=9",
-        "pid=1",
-        "canary=/etc/passwd",
-        "abstract=x",
-        "unix=/run/x",
-        "data=/data",
-        "granted=/grant",
-        "memory=33554432",
-        "pids_max=8",
-    ];
-    let words = [&["plugin", "run", "com.test.probe", "probe"], more, &given];
-    let ended = home.gm(&words.concat());
-    let text = ended.last()["text"].as_str().unwrap_or_default();
-    if let Some(said) = Said::read(text) {
-        assert_eq!(said.id, row.id);
-        return said.said;
-    }
-    let mut records = ended.records.iter();
-    let record = records.rfind(|record| record["ending"].is_string());
-    let record = record.unwrap_or_else(|| panic!("{}.{variant}: {ended:#?}", row.id));
-    let call = record["seccomp"]["call"].as_str();
-    call.or(record["ending"].as_str()).unwrap().to_owned()
-}
-
-/// Whether this is what should come of it, so that nothing got through.
-fn is_stopped(row: &Probe, variant: u32, kind: Kind, answer: &str) -> bool {
-    // The plan's answer to some calls is an errno: not the kernel's, which is `reached`.
-    let soft = ["ENOSYS", "ENOTTY"].contains(&answer) && !row.is_reached(answer);
-    let filtered = kind == Kind::Native && answer == "forbidden_syscall";
-    match &row.oracle {
-        Oracle::Ending(words) => words.all().iter().any(|own| own == answer),
-        Oracle::Errno(words) => filtered || words.all().iter().any(|own| own == answer),
-        // The veto layer doesn't say which call it was.
-        Oracle::Deny(_) => soft || filtered || row.denied_call(variant) == Some(answer),
-        // What is only seen from outside.
-        Oracle::State(State::Log | State::Neighbour | State::Descriptors | State::Memory) => true,
-        Oracle::State(_) => !row.is_reached(answer),
-    }
-}
-
-#[test]
-fn what_the_engines_run_is_stopped_by_what_the_table_says() {
-    let only = std::env::var("GM_PROBE").unwrap_or_default();
-    let mut wrong = Vec::new();
-    for row in probes::table() {
-        if row.alone || row.hook == SetOff::Load || !row.id.starts_with(&only) {
-            continue;
-        }
-        for kind in row.kinds.iter().filter(|kind| **kind != Kind::Native) {
-            let home = Home::new();
-            home.configure("[restart]\nmax = 0\n");
-            home.load(&package(&row, *kind));
-            // The harness runs all of them; here it is the sources that are tried.
-            let ends = BTreeSet::from([0, row.variants - 1]);
-            let all = !only.is_empty();
-            for variant in (0..row.variants).filter(|own| all || ends.contains(own)) {
-                let answer = answer(&home, &row, variant, &[]);
-                if !is_stopped(&row, variant, *kind, &answer) {
-                    wrong.push(format!("{}.{variant} {kind:?}: {answer}", row.id));
-                }
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn what_is_no_module_or_asks_for_too_much_is_refused_at_load() {
-    let home = Home::new();
-    let rows = probes::table();
-    for id in ["en-malformed", "en-import-undeclared"] {
-        let row = rows.iter().find(|row| row.id == id).unwrap();
-        for variant in 0..row.variants {
-            let code = probes::loaded(id, Kind::Wasm, variant).unwrap();
-            let tried = home.try_load(&signed(&home, &code));
-            let refusal = tried.last();
-            assert_eq!(refusal["result"], "refused", "{id}.{variant}: {tried:#?}");
-            assert!(refusal["code"].is_string(), "{id}.{variant}: {tried:#?}");
-        }
-    }
-}
-
-fn signed(home: &Home, code: &[u8]) -> Package {
-    let package = Package::with_code("com.test.probe", code);
-    home.sign(&package);
-    package
-}
-
-#[test]
-fn the_shared_object_of_all_probes_is_stopped_at_the_call_that_the_table_names() {
-    let home = Home::new();
-    home.allow_native(&["com.test.probe"]);
-    let rows = probes::table();
-    let native = rows
-        .iter()
-        .filter(|row| row.kinds.contains(&Kind::Native) && !row.constructor);
-    // The harness runs all of them; here it is the shared object that is tried.
-    let only = std::env::var("GM_PROBE").unwrap_or_default();
-    let few = [
-        "sc-io-uring",
-        "rb-fork",
-        "pr-proc-environ",
-        "ns-uts-id",
-        "rb-anon",
-    ];
-    let chosen = |row: &&Probe| {
-        if only.is_empty() {
-            few.contains(&row.id.as_str())
-        } else {
-            row.id.starts_with(&only)
-        }
-    };
-    let native: Vec<&Probe> = native.filter(chosen).collect();
-    let first = native.first().expect("no such probe");
-    home.load(&package(first, Kind::Native));
-    let mut wrong = Vec::new();
-    for row in native {
-        for variant in 0..row.variants {
-            let answer = answer(&home, row, variant, &["--allow-native"]);
-            if !is_stopped(row, variant, Kind::Native, &answer) {
-                wrong.push(format!(
-                    "{}.{variant}: {answer} instead of {:?}",
-                    row.id,
-                    row.denied_call(variant)
-                ));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
