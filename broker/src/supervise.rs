@@ -320,6 +320,18 @@ impl<'a> Life<'a, '_> {
     /// Waits until the code is loaded. A start function may log, nothing else.
     fn loaded(&mut self, process: &mut Process<'a>) -> Result<(bool, bool), Cause> {
         let wait = process.until(LOAD_TIME);
+        self.until_loaded(process, wait)
+            .map_err(|cause| match cause {
+                Cause::Deadline => Cause::LoadDeadline(LOAD_TIME),
+                cause => cause,
+            })
+    }
+
+    fn until_loaded(
+        &mut self,
+        process: &mut Process<'a>,
+        wait: Wait<'_>,
+    ) -> Result<(bool, bool), Cause> {
         let mut open = self.api.outside();
         loop {
             match process.recv(wait)? {
