@@ -10,6 +10,7 @@ use rquickjs::{Context, Ctx, Function, Object, Persistent, Promise, Value};
 use super::engine::Clock;
 use super::errors;
 use super::gm::SharedHost;
+use super::text;
 use crate::abi::{Import, code};
 use crate::hosting::{self, Args, Host, NOT_RUN};
 
@@ -63,10 +64,10 @@ impl Script {
             if value.is_undefined() || value.is_null() {
                 return Ok(None);
             }
-            let text = ctx.json_stringify(value).map_err(told)?;
+            let text = text::json(&ctx, value).map_err(told)?;
             // To write it may have run the script's own code.
             finish_jobs(&ctx, &self.clock);
-            text.map(|text| text.to_string().map_err(told)).transpose()
+            Ok(text)
         })
     }
 

@@ -13,6 +13,7 @@ use rquickjs::{Ctx, Error, Function, Object, Result, TypedArray, Value};
 
 use super::errors::Refusals;
 use super::raw;
+use super::text::{json, utf8};
 use crate::hosting::script::{self, Form, Gives, Takes};
 use crate::hosting::{Args, Breach, Host};
 
@@ -181,11 +182,7 @@ impl<'js> Given<'_, 'js> {
     fn text(&self, place: usize) -> Answered<Vec<u8>> {
         let text = self.at(place).and_then(Value::as_string);
         let text = text.ok_or_else(|| wrong("a text is expected"))?;
-        match text.to_string() {
-            Ok(text) => Ok(text.into_bytes()),
-            // Half of a character.
-            Err(_) => Err(wrong("the text can't be written as UTF-8")),
-        }
+        Ok(utf8(text)?.into_bytes())
     }
 
     fn level(&self, place: usize) -> Answered<i64> {
@@ -207,9 +204,9 @@ impl<'js> Given<'_, 'js> {
     fn document(&self, ctx: &Ctx<'js>, place: usize) -> Answered<Vec<u8>> {
         let value = self.at(place).cloned();
         let value = value.ok_or_else(|| wrong("a document is expected"))?;
-        let text = ctx.json_stringify(value)?;
+        let text = json(ctx, value)?;
         let text = text.ok_or_else(|| wrong("a document is expected"))?;
-        Ok(text.to_string()?.into_bytes())
+        Ok(text.into_bytes())
     }
 
     fn whole(&self, place: usize) -> Answered<Option<i64>> {

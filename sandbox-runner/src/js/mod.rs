@@ -10,6 +10,7 @@ mod errors;
 mod gm;
 mod modules;
 mod raw;
+mod text;
 
 use gm_protocol::plan::{FD_CODE, SCRIPT_RESERVE};
 

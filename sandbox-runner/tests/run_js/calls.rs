@@ -264,7 +264,6 @@ fn a_wrong_argument_is_invalid_and_never_reaches_the_host() {
         "gm.node_put(() => {})",
         "gm.node_put(Symbol())",
         "gm.node_get({})",
-        "gm.node_get('\\ud800')",
         "gm.file_read('$DATA/x', 'far')",
         "gm.file_read('$DATA/x', -1)",
         "gm.file_read('$DATA/x', 0.5)",
@@ -286,6 +285,40 @@ fn a_wrong_argument_is_invalid_and_never_reaches_the_host() {
         );
         assert_eq!(called.asked, [], "{call}");
     }
+}
+
+#[test]
+fn half_of_a_character_is_written_as_u_fffd_wherever_a_text_goes() {
+    assert_eq!(
+        reply("return {half: '😀'.slice(0, 1)}"),
+        r#"{"half":"\ufffd"}"#
+    );
+    assert_eq!(
+        reply("return {['😀'.slice(1)]: '\\\\ud83d'}"),
+        r#"{"\ufffd":"\\ud83d"}"#
+    );
+    assert!(error("throw Error('at ' + '😀'.slice(0, 1))").starts_with("Error: at \u{fffd} at "));
+    assert_eq!(error("throw '😀'.slice(1) + '!'"), "\u{fffd}!");
+    assert_eq!(error("throw {half: '\\udfff'}"), r#"{"half":"\ufffd"}"#);
+    let mut plugin = hook(
+        "const half = '😀'.slice(0, 1)
+         gm.log('info', half + '😀' + half)
+         gm.node_put({id: 'n', kind: 'k', data: {half}})
+         gm.storage_set('k' + half, half)
+         gm.event_emit('t', {half})",
+    );
+    let expected = [
+        (HostOp::Log, 2, "\u{fffd}😀\u{fffd}"),
+        (
+            HostOp::NodePut,
+            0,
+            r#"{"id":"n","kind":"k","data":{"half":"\ufffd"}}"#,
+        ),
+        (HostOp::StorageSet, 0, "k\u{fffd}\u{fffd}"),
+        (HostOp::EventEmit, 0, r#"t{"half":"\ufffd"}"#),
+    ];
+    let expected = expected.map(|(op, level, text)| (op, level, text.to_owned()));
+    assert_eq!(asked(&mut plugin), expected);
 }
 
 #[test]
