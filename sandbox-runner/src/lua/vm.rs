@@ -9,7 +9,7 @@ use gm_protocol::message::TrapClass;
 use gm_protocol::plan::{Hook, PluginSetup};
 use gm_protocol::runner_end::RunnerEnd;
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value};
 
 use super::calls::{self, SharedHost};
 use super::value;
@@ -38,6 +38,7 @@ pub(super) struct Vm {
     host: SharedHost,
     list: Table,
     modules: Rc<RefCell<Modules>>,
+    guard: Guard,
 }
 
 /// The package's files that are Lua text, and what those gave that were asked for.
@@ -57,7 +58,8 @@ impl Vm {
         list.raw_set("__metatable", "list")?;
         list.set_readonly(true);
         let modules = Rc::new(RefCell::new(Modules::default()));
-        furnish(&lua, &host, &list, &modules)?;
+        let guard = Guard::new(&lua)?;
+        furnish(&lua, &host, &list, &modules, &guard)?;
         // Libraries, metatables of strings and `gm` can't be changed from here on;
         // a plugin's globals lie over them.
         lua.sandbox(true)?;
@@ -70,6 +72,7 @@ impl Vm {
             host,
             list,
             modules,
+            guard,
         })
     }
 
@@ -85,9 +88,10 @@ impl Vm {
         last::new_call();
         *self.host.borrow_mut() = Host::new(link, task, assets);
         self.modules.borrow_mut().texts = hosting::modules(task, assets, &[".lua", ".luau"]);
-        let run = parse(&self.lua, &task.entrypoint, code).and_then(|chunk| chunk.call::<()>(()));
-        if let Err(error) = run {
-            let text = text_of(&error);
+        let run = parse(&self.lua, &task.entrypoint, code)
+            .map_err(|error| text_of(&error))
+            .and_then(|chunk| self.guard.call(&chunk, ()));
+        if let Err(text) = run {
             hosting::not_loaded(self.host.borrow_mut().link(), &text);
         }
         let globals = self.lua.globals();
@@ -100,6 +104,7 @@ impl Vm {
             lua: self.lua,
             host: self.host,
             list: self.list,
+            guard: self.guard,
         }
     }
 }
@@ -110,11 +115,13 @@ fn furnish(
     host: &SharedHost,
     list: &Table,
     modules: &Rc<RefCell<Modules>>,
+    guard: &Guard,
 ) -> mlua::Result<()> {
     let globals = lua.globals();
     globals.raw_set("loadstring", Value::Nil)?;
-    let modules = Rc::clone(modules);
-    let require = lua.create_function(move |lua, name: String| require(lua, &modules, &name))?;
+    let (modules, guard) = (Rc::clone(modules), guard.clone());
+    let require =
+        lua.create_function(move |lua, name: String| require(lua, &modules, &guard, &name))?;
     globals.raw_set("require", require)?;
     let gm = lua.create_table()?;
     let raw = calls::functions(lua, host, list)?;
@@ -137,7 +144,12 @@ fn parse(lua: &Lua, name: &str, text: &[u8]) -> mlua::Result<Function> {
 }
 
 /// A module of the package, run at its first `require`.
-fn require(lua: &Lua, modules: &RefCell<Modules>, name: &str) -> mlua::Result<Value> {
+fn require(
+    lua: &Lua,
+    modules: &RefCell<Modules>,
+    guard: &Guard,
+    name: &str,
+) -> mlua::Result<Value> {
     let found = |modules: &Modules| modules.loaded.iter().find(|(n, _)| n == name).cloned();
     if let Some((_, loaded)) = found(&modules.borrow()) {
         return loaded.ok_or_else(|| mlua::Error::runtime(format!("{name} requires itself")));
@@ -158,7 +170,8 @@ fn require(lua: &Lua, modules: &RefCell<Modules>, name: &str) -> mlua::Result<Va
         modules.loaded.push((name.to_owned(), value));
     };
     set(None);
-    let value = parse(lua, name, text).and_then(|chunk| chunk.call::<Value>(()));
+    let value = parse(lua, name, text)
+        .and_then(|chunk| guard.call(&chunk, ()).map_err(mlua::Error::runtime));
     match &value {
         Ok(value) => set(Some(value.clone())),
         Err(_) => modules.borrow_mut().loaded.retain(|(n, _)| n != name),
@@ -166,11 +179,37 @@ fn require(lua: &Lua, modules: &RefCell<Modules>, name: &str) -> mlua::Result<Va
     value
 }
 
+/// Calls the plugin's functions.
+#[derive(Clone)]
+struct Guard(Function);
+
+impl Guard {
+    fn new(lua: &Lua) -> mlua::Result<Self> {
+        let guard = lua.load(include_str!("guard.luau")).set_name("=gm");
+        guard.set_mode(ChunkMode::Text).eval().map(Self)
+    }
+
+    /// What the function returns, or the text of what it raises.
+    fn call(&self, function: &Function, given: impl IntoLuaMulti) -> Result<Value, String> {
+        let came = self.0.call((function, given));
+        let (done, value, shown): (bool, Value, Option<LuaString>) =
+            came.map_err(|error| text_of(&error))?;
+        let text = match (done, value, shown) {
+            (true, value, _) => return Ok(value),
+            (false, Value::Error(error), _) => return Err(text_of(&error)),
+            (false, Value::String(text), _) | (false, _, Some(text)) => text,
+            (false, _, None) => return Err("an error that can't be shown".to_owned()),
+        };
+        Err(String::from_utf8_lossy(&text.as_bytes()).into_owned())
+    }
+}
+
 /// A plugin's script, ready to be called.
 pub(super) struct Script {
     lua: Lua,
     host: SharedHost,
     list: Table,
+    guard: Guard,
     hooks: Vec<(Hook, Function)>,
 }
 
@@ -182,9 +221,7 @@ impl Script {
         let document = document.map_err(|error| format!("the document is no JSON: {error}"))?;
         let argument = value::to_lua(&self.lua, &self.list, &document);
         let argument = argument.map_err(|error| text_of(&error))?;
-        let reply = function
-            .call::<Value>(argument)
-            .map_err(|error| text_of(&error))?;
+        let reply = self.guard.call(function, argument)?;
         let table = match reply {
             Value::Nil => return Ok(()),
             Value::LightUserData(pointer) if pointer.0.is_null() => return Ok(()),
