@@ -1,7 +1,7 @@
 //! The calls of the host as scripts make them: names, arguments and results,
 //! the same in every script language.
 
-use gm_protocol::plan::HostOp;
+use gm_protocol::plan::{Hook, HostOp};
 
 use crate::abi::{Import, code};
 
@@ -83,6 +83,17 @@ const fn form(op: HostOp) -> (Takes, Gives) {
         HostOp::StorageList => (Takes::Text, Gives::Document),
         HostOp::StorageSet => (Takes::TextBytes, Gives::Nothing),
         HostOp::StorageDelete => (Takes::Text, Gives::Count),
+    }
+}
+
+/// Whether a script has every hook that its manifest names; if not, why it is not
+/// loaded, in the words that a module hears (`compile/check.rs`).
+pub(crate) fn has_all(named: &[Hook], has: impl Fn(Hook) -> bool) -> Result<(), String> {
+    match named.iter().find(|hook| !has(**hook)) {
+        Some(hook) => Err(format!(
+            "{hook}: no function of this name (artifact/missing-export)"
+        )),
+        None => Ok(()),
     }
 }
 

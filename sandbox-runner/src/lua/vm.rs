@@ -14,7 +14,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Va
 use super::calls::{self, SharedHost};
 use super::value;
 use crate::abi::Import;
-use crate::hosting::{self, Args, Host, NOT_RUN};
+use crate::hosting::{self, Args, Host, NOT_RUN, script};
 use crate::walls::{Narrowed, last};
 
 /// Libraries without files, processes, clock, debugging or loading.
@@ -99,8 +99,13 @@ impl Vm {
             Ok(Value::Function(function)) => Some((*hook, function)),
             _ => None,
         };
+        let hooks: Vec<_> = Hook::ALL.iter().filter_map(hook).collect();
+        let has = |hook| hooks.iter().any(|(each, _)| *each == hook);
+        if let Err(text) = script::has_all(&task.hooks, has) {
+            hosting::not_loaded(self.host.borrow_mut().link(), &text);
+        }
         Script {
-            hooks: Hook::ALL.iter().filter_map(hook).collect(),
+            hooks,
             lua: self.lua,
             host: self.host,
             list: self.list,

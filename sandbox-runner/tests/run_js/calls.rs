@@ -63,21 +63,30 @@ fn a_hook_is_an_export_or_a_global_function() {
     ] {
         assert_eq!(reply_of(&mut script(text)), "{\"here\":1}", "{text}");
     }
+}
+
+#[test]
+fn a_hook_that_the_manifest_names_and_the_script_lacks_is_told_at_load() {
     for text in [
         "",
         "export const on_commit_analyzed = 5",
         "function on_commit_analyzed() {}",
+        "export function on_edge_created() {}",
     ] {
-        let called = script(text).call(b"{}");
-        assert_eq!(called.status, -1, "{text}");
-        let why = b"the module exports no function on_commit_analyzed, and globalThis has none";
-        assert_eq!(called.document.unwrap(), why);
+        let why = "on_commit_analyzed: no function of this name (artifact/missing-export)";
+        assert_eq!(refused(text, &[]), why, "{text}");
     }
+    // One that nobody named is not called.
+    let called = hook("").call_hook(Hook::OnEdgeCreated, b"{}");
+    assert_eq!(called.status, -1);
+    let why = b"the module exports no function on_edge_created, and globalThis has none";
+    assert_eq!(called.document.unwrap(), why);
 }
 
 #[test]
 fn init_and_shutdown_are_told_and_called() {
     let text = "let seen = 0
+        export function on_commit_analyzed() {}
         export function init(doc) { seen = doc.total }
         export function shutdown(doc) { return {report: `${doc.reason} ${seen}`} }";
     let mut plugin = start(text, &[]);
@@ -419,8 +428,8 @@ fn storage_takes_and_gives_text_or_bytes() {
 
 #[test]
 fn a_command_is_a_hook_like_the_others() {
-    let text =
-        "export function gm_command({name, args}) { return {status: 3, text: name + args.length} }";
+    let text = "export function on_commit_analyzed() {}
+        export function gm_command({name, args}) { return {status: 3, text: name + args.length} }";
     let called = script(text).call_hook(Hook::Command, br#"{"name":"say","args":["a","b"]}"#);
     assert_eq!(called.document.unwrap(), br#"{"status":3,"text":"say2"}"#);
 }

@@ -159,6 +159,18 @@ fn a_script_that_fails_at_its_top_level_is_not_loaded_and_says_where() {
 }
 
 #[test]
+fn a_hook_that_the_manifest_names_and_the_script_lacks_is_told_at_load() {
+    for text in [
+        "",
+        "on_commit_analyzed = 5",
+        "local function on_commit_analyzed() end",
+    ] {
+        let why = "on_commit_analyzed: no function of this name (artifact/missing-export)";
+        assert_eq!(refused(text, &[]), why, "{text}");
+    }
+}
+
+#[test]
 fn text_is_never_bytecode() {
     // Version bytes of Luau's own bytecode, and PUC Lua's signature.
     for code in ["\u{3}\u{1}\u{0}", "\u{6}\u{3}\u{0}\u{0}", "\u{1b}Lua"] {
