@@ -9,6 +9,7 @@ mod names;
 
 use std::time::{Duration, Instant};
 
+use gm_protocol::abi::CallError;
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{Looked, Stage};
@@ -29,12 +30,6 @@ const SLACK: Duration = Duration::from_secs(1);
 const BEHIND: Duration = Duration::from_millis(200);
 /// How often it is started in one life of the plugin.
 const STARTS: u32 = 4;
-
-/// Statuses of the ABI that it may answer.
-const DENIED: i64 = -1;
-const INVALID: i64 = -3;
-const TOO_BIG: i64 = -4;
-const NET: i64 = -8;
 
 /// What a request came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -284,7 +279,7 @@ impl<'a> Requests<'a> {
 }
 
 fn failed(why: &str) -> Fetched {
-    Fetched::Done(NET, why.as_bytes().to_vec())
+    Fetched::Done(CallError::Net.status(), why.as_bytes().to_vec())
 }
 
 /// Its first frame.
@@ -348,10 +343,13 @@ fn exchange(
 
 /// What it may say: a document of the length that it names, or one of four errors.
 fn judged(status: i64, document: Vec<u8>) -> Result<Fetched, Cause> {
-    match status {
-        DENIED => Ok(Fetched::Denied(document)),
-        INVALID | TOO_BIG | NET => Ok(Fetched::Done(status, document)),
-        length if i64::try_from(document.len()) == Ok(length) && is_object(&document) => {
+    let error = (status < 0).then(|| CallError::of_status(status));
+    match (error, status) {
+        (Some(CallError::Denied), _) => Ok(Fetched::Denied(document)),
+        (Some(CallError::Invalid | CallError::TooBig | CallError::Net), _) => {
+            Ok(Fetched::Done(status, document))
+        }
+        (None, length) if i64::try_from(document.len()) == Ok(length) && is_object(&document) => {
             Ok(Fetched::Done(length, document))
         }
         _ => Err(Cause::Link("an answer that is none".into())),

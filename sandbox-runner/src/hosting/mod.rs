@@ -5,6 +5,8 @@
 //! [`serve`]. Nothing here knows how a plugin's code is run.
 
 mod files;
+#[cfg(any(feature = "scripts", feature = "program"))]
+pub(crate) mod form;
 mod host;
 #[cfg(feature = "scripts")]
 pub(crate) mod script;

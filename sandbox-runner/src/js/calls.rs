@@ -4,6 +4,7 @@ use std::ops::DerefMut;
 use std::rc::Rc;
 use std::time::Duration;
 
+use gm_protocol::abi::CallError;
 use gm_protocol::plan::Hook;
 use rquickjs::{Context, Ctx, Function, Object, Persistent, Promise, Value};
 
@@ -11,7 +12,7 @@ use super::engine::Clock;
 use super::errors;
 use super::gm::SharedHost;
 use super::text;
-use crate::abi::{Import, code};
+use crate::abi::Import;
 use crate::hosting::{self, Args, Host, NOT_RUN};
 
 /// What is said of a promise when nothing is left that could settle it.
@@ -75,7 +76,7 @@ impl Script {
         let mut host = self.host.borrow_mut();
         match host.call(Import::Reply, text_args(text)) {
             Ok(0) => Ok(()),
-            Ok(status) if status == i64::from(code::TOO_BIG) => Err(format!(
+            Ok(status) if status == CallError::TooBig.status() => Err(format!(
                 "the reply has {} bytes, and {} are the most",
                 text.len(),
                 host.cap()

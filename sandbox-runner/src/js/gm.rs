@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use gm_protocol::abi::CallError;
 use rquickjs::function::Rest;
 use rquickjs::object::Property;
 use rquickjs::{Ctx, Error, Function, Object, Result, TypedArray, Value};
@@ -14,7 +15,8 @@ use rquickjs::{Ctx, Error, Function, Object, Result, TypedArray, Value};
 use super::errors::Refusals;
 use super::raw;
 use super::text::{json, utf8};
-use crate::hosting::script::{self, Form, Gives, Takes};
+use crate::hosting::form::{Gives, Takes};
+use crate::hosting::script::{self, Form};
 use crate::hosting::{Args, Breach, Host};
 
 /// The state behind the calls, which is there before the plugin is.
@@ -158,16 +160,14 @@ fn text<'js>(ctx: &Ctx<'js>, bytes: &[u8]) -> Answered<Value<'js>> {
 
 /// What a status below 0 means.
 fn refused<'js>(ctx: &Ctx<'js>, host: &RefCell<Host>, status: i64) -> Answered<Value<'js>> {
-    let (code, meaning) = script::error(status);
-    match code {
-        "not_found" => Ok(Value::new_null(ctx.clone())),
+    let error = CallError::of_status(status);
+    let text = match error {
+        CallError::NotFound => return Ok(Value::new_null(ctx.clone())),
         // The host says more.
-        "net" => {
-            let said = String::from_utf8_lossy(host.borrow().result()).into_owned();
-            Err(Fault::Refused(code, said))
-        }
-        _ => Err(Fault::Refused(code, meaning.to_owned())),
-    }
+        CallError::Net => String::from_utf8_lossy(host.borrow().result()).into_owned(),
+        _ => script::meaning(error).to_owned(),
+    };
+    Err(Fault::Refused(error.as_str(), text))
 }
 
 /// The arguments as the script gave them.

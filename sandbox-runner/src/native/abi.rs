@@ -12,9 +12,10 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::DerefMut;
 
+use gm_protocol::abi::CallError;
 use gm_protocol::plan::Hook;
 
-use crate::abi::{Import, code};
+use crate::abi::Import;
 use crate::elf::VERSION;
 use crate::hosting::{self, Args, Host, NOT_RUN};
 
@@ -189,19 +190,19 @@ extern "C" fn host_call(
     y: i64,
 ) -> i64 {
     let Some(host) = HOST.get() else {
-        return code::INVALID.into();
+        return CallError::Invalid.status();
     };
     let Ok(mut host) = host.try_borrow_mut() else {
-        return code::INVALID.into();
+        return CallError::Invalid.status();
     };
     let Some(import) = self::name(name.cast())
         .as_deref()
         .and_then(Import::from_name)
     else {
-        return code::INVALID.into();
+        return CallError::Invalid.status();
     };
     if a_len > host.cap() || b_len > host.cap() {
-        return code::TOO_BIG.into();
+        return CallError::TooBig.status();
     }
     let (first, second) = (copy(a, a_len), copy(b, b_len));
     let args = Args {
@@ -211,7 +212,8 @@ extern "C" fn host_call(
         y,
     };
     // There is no trap here: a broken contract is an error like others.
-    host.call(import, args).unwrap_or(code::INVALID.into())
+    host.call(import, args)
+        .unwrap_or(CallError::Invalid.status())
 }
 
 extern "C" fn host_result(_: *mut c_void, to: *mut u8, room: usize) -> usize {
