@@ -1,10 +1,17 @@
-//! The calls of the host as scripts make them, the same in every script language.
+//! What is the same in every script language: the life of the process, the calls of
+//! the host as scripts make them, and how a hook ends.
 
 use gm_protocol::abi::{CallError, LogLevel};
-use gm_protocol::plan::{Hook, HostOp};
+use gm_protocol::plan::{FD_CODE, Hook, HostOp, PluginSetup};
+use gm_protocol::runner_end::RunnerEnd;
 
 use super::form::{Gives, Takes, form};
+use super::{Args, Breach, Host, Plugin};
 use crate::abi::Import;
+use crate::walls::{self, Narrowed, WallError, begin, sys};
+
+/// The status of a hook that raised an error.
+const FAILED: i32 = 1;
 
 /// A call, as scripts see it.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +41,59 @@ impl Form {
             }
         });
         std::iter::once(asset).chain(ops)
+    }
+}
+
+/// The whole life of a process that runs a script. Before the walls comes all that
+/// makes system calls which no filter allows: `prepared` is what that gave.
+pub(crate) fn live<E, P: Plugin>(
+    prepared: Result<E, WallError>,
+    load: impl FnOnce(E, Narrowed, RunnerEnd, &PluginSetup, &'static [u8], &'static [u8]) -> P,
+) -> ! {
+    // 1. The engine, warmed.
+    let engine = prepared.unwrap_or_else(|error| begin::unwalled(&error));
+    // 2. The walls' data and the task, from the host; code and assets are mapped.
+    let mut link = begin::link();
+    let setup = begin::setup(&mut link);
+    let task = super::task(&setup);
+    let code = begin::sealed(FD_CODE).unwrap_or_else(|error| begin::unwalled(&error));
+    let assets = super::assets(task).unwrap_or_else(|error| begin::unwalled(&error));
+    // 3. and 4. Landlock, filters, report; the host's look from outside.
+    let walled = walls::put_up(&setup, &mut link);
+    // 5. Nothing but the link stays open; 6. the last filter, then the script's
+    //    text is parsed and its first instruction runs.
+    let narrowed = walled.and_then(|walled| {
+        sys::close_from(4)?;
+        walled.narrow()
+    });
+    let narrowed = narrowed.unwrap_or_else(|error| begin::unwalled(&error));
+    let plugin = load(engine, narrowed, link, task, code, assets);
+    // 7. Calls, until the host says stop or is gone.
+    super::serve(plugin)
+}
+
+/// The script's reply.
+pub(crate) fn reply(host: &mut Host, text: &str) -> Result<i64, Breach> {
+    host.call(Import::Reply, text_args(text))
+}
+
+/// The end of a hook: its status, and the reply or the error's text.
+pub(crate) fn left(host: &mut Host, done: Result<(), String>) -> (i32, Option<Vec<u8>>) {
+    if let Err(text) = &done {
+        // A hook is running, so it can't break the contract.
+        let _ = host.call(Import::Fail, text_args(text));
+    }
+    let answer = host.leave();
+    match done {
+        Ok(()) => (0, answer.reply),
+        Err(_) => (FAILED, answer.error),
+    }
+}
+
+fn text_args(text: &str) -> Args<'_> {
+    Args {
+        first: text.as_bytes(),
+        ..Args::default()
     }
 }
 

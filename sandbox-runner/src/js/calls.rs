@@ -12,13 +12,10 @@ use super::engine::Clock;
 use super::errors;
 use super::gm::SharedHost;
 use super::text;
-use crate::abi::Import;
-use crate::hosting::{self, Args, Host, NOT_RUN};
+use crate::hosting::{self, Host, NOT_RUN, script};
 
 /// What is said of a promise when nothing is left that could settle it.
 const NEVER: &str = "it waits for a promise that nothing settles";
-/// The status of a hook that threw an error.
-const FAILED: i32 = 1;
 
 type Answered<T> = Result<T, String>;
 type Kept = Persistent<Function<'static>>;
@@ -74,7 +71,7 @@ impl Script {
 
     fn reply(&self, text: &str) -> Answered<()> {
         let mut host = self.host.borrow_mut();
-        match host.call(Import::Reply, text_args(text)) {
+        match script::reply(&mut host, text) {
             Ok(0) => Ok(()),
             Ok(status) if status == CallError::TooBig.status() => Err(format!(
                 "the reply has {} bytes, and {} are the most",
@@ -105,23 +102,7 @@ impl hosting::Plugin for Script {
         self.host.borrow_mut().enter();
         let done = self.run(function, document);
         let done = done.and_then(|reply| reply.map_or(Ok(()), |text| self.reply(&text)));
-        let mut host = self.host.borrow_mut();
-        if let Err(text) = &done {
-            // A hook is running, so it can't break the contract.
-            let _ = host.call(Import::Fail, text_args(text));
-        }
-        let answer = host.leave();
-        match done {
-            Ok(()) => (0, answer.reply),
-            Err(_) => (FAILED, answer.error),
-        }
-    }
-}
-
-fn text_args(text: &str) -> Args<'_> {
-    Args {
-        first: text.as_bytes(),
-        ..Args::default()
+        script::left(&mut self.host.borrow_mut(), done)
     }
 }
 

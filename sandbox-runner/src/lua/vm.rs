@@ -13,8 +13,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Va
 
 use super::calls::{self, SharedHost};
 use super::value;
-use crate::abi::Import;
-use crate::hosting::{self, Args, Host, NOT_RUN, script};
+use crate::hosting::{self, Host, NOT_RUN, script};
 use crate::walls::{Narrowed, last};
 
 /// Libraries without files, processes, clock, debugging or loading.
@@ -28,9 +27,6 @@ fn libraries() -> StdLib {
         | StdLib::VECTOR
         | StdLib::MATH
 }
-
-/// The status of a hook that raised an error.
-const FAILED: i32 = 1;
 
 /// A furnished machine without a plugin.
 pub(super) struct Vm {
@@ -241,8 +237,7 @@ impl Script {
         };
         let reply = value::from_lua(&self.list, &table).map_err(str::to_owned)?;
         let text = reply.to_string();
-        let done = self.host.borrow_mut().call(Import::Reply, text_args(&text));
-        match done {
+        match script::reply(&mut self.host.borrow_mut(), &text) {
             Ok(0) => Ok(()),
             _ => Err("the reply is no object, or over the limit".to_owned()),
         }
@@ -264,31 +259,7 @@ impl hosting::Plugin for Script {
         }
         self.host.borrow_mut().enter();
         let done = self.hook(hook, document);
-        let mut host = self.host.borrow_mut();
-        let status = match done {
-            Ok(()) => 0,
-            Err(text) => {
-                // A hook is running, so it can't break the contract.
-                let _ = host.call(Import::Fail, text_args(&text));
-                FAILED
-            }
-        };
-        let answer = host.leave();
-        (
-            status,
-            if status == 0 {
-                answer.reply
-            } else {
-                answer.error
-            },
-        )
-    }
-}
-
-fn text_args(text: &str) -> Args<'_> {
-    Args {
-        first: text.as_bytes(),
-        ..Args::default()
+        script::left(&mut self.host.borrow_mut(), done)
     }
 }
 
