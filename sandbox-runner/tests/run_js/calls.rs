@@ -494,7 +494,7 @@ fn what_fails_at_the_top_level_is_not_loaded_and_says_where() {
         "it waits for a promise that nothing settles"
     );
     let filters = of_profile("js", None);
-    let why = crate::script::why(behind(task(), b"let a = '\xff'", &[], filters));
+    let why = crate::refused::refused(behind(task(), b"let a = '\xff'", &[], filters));
     assert!(why.contains("main.js") && why.contains("UTF-8"), "{why}");
 }
 
