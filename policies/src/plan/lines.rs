@@ -329,9 +329,9 @@ impl Plan {
                 "processes",
                 pids.into(),
                 "processes",
-                match self.walls.engine {
-                    Engine::Program => &["cgroup", "rlimit"],
-                    _ => &["cgroup", "rlimit", "seccomp"],
+                match self.walls.engine.starts_program() {
+                    true => &["cgroup", "rlimit"],
+                    false => &["cgroup", "rlimit", "seccomp"],
                 },
                 &processes,
             ),

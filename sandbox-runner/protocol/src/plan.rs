@@ -137,6 +137,13 @@ impl Engine {
         matches!(self, Self::Native | Self::Program)
     }
 
+    /// Whether the code is an executable, which it starts once, from a descriptor, and
+    /// speaks for: a process of its own, with its own standard streams.
+    #[must_use]
+    pub const fn starts_program(self) -> bool {
+        matches!(self, Self::Program)
+    }
+
     /// Whether it is linked dynamically: its mount tree has [`LIBRARIES`].
     #[must_use]
     pub const fn has_libraries(self) -> bool {
