@@ -53,7 +53,7 @@ pub(super) fn run(
         let refusal = Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin");
         return Err(about(refusal.rule("--safe-mode")));
     }
-    native_allowed(&manifest, &config, args.allow_native)?;
+    let allowed = native_allowed(&manifest, &config, args.allow_native)?;
     let directory = match &args.cases {
         Some(directory) => directory.clone(),
         None => beside(&args.path)?,
@@ -61,7 +61,7 @@ pub(super) fn run(
     let cases = case::read_all(&directory).map_err(about)?;
     let place = home.try_out(manifest.id())?;
     let held = place.lock()?;
-    let tried = Tried::prepare(&home, &place, &original)?;
+    let tried = Tried::prepare(&home, &place, &original, &allowed)?;
     let tested = run::ready(&tried.home, &config, args.min_isolation, |ready| {
         install(&tried, &config, ready.session)?;
         let trial = Trial {
