@@ -37,6 +37,8 @@ pub enum NewKind {
     NativeC,
     /// A shared object, from Rust
     NativeRust,
+    /// A static executable, from Rust
+    ProgramRust,
 }
 
 pub(super) fn run(args: &NewArgs, output: &mut Output) -> Result<u8, Refusal> {
@@ -152,6 +154,7 @@ impl Plan {
             ),
             ("@HEADER@", self.template.header),
             ("@KIND@", self.template.kind.as_str()),
+            ("@ABI@", self.template.abi.as_str()),
             ("@ENTRYPOINT@", self.template.entrypoint),
             ("@NAME@", &self.name),
             ("@ID@", self.id.as_str()),
