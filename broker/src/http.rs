@@ -20,6 +20,7 @@ use crate::ending::{Cause, Ending, EndingKind};
 use crate::plan::HttpWalls;
 use crate::process::{Order, Process};
 use crate::spawn::{Launcher, SpawnError};
+use crate::started;
 
 /// From `Go` to its word that the last filter is up.
 const LOAD_TIME: Duration = Duration::from_secs(5);
@@ -249,30 +250,20 @@ impl<'a> Requests<'a> {
         let Some(process) = &self.process else {
             return Value::Null;
         };
-        let (started, looked, walls) = (&process.child.started, &seen.looked, self.walls);
+        let (child, looked, walls) = (&process.child.started, &seen.looked, self.walls);
         json!({
-            "pid": started.pid,
-            "uid": started.uid,
-            "gid": started.gid,
-            "engine_digest": format!("sha256:{}", started.engine_digest.trim_start_matches("sha256:")),
+            "pid": child.pid,
+            "uid": child.uid,
+            "gid": child.gid,
+            "engine_digest": started::engine_digest(child),
             "layers": walls.layers,
-            "seccomp": {
-                "mode": looked.seccomp_mode,
-                "filters": looked.seccomp_filters,
-                "running_calls": walls.calls.0,
-                "ceiling": walls.calls.1,
-            },
+            "seccomp": started::seccomp(looked, walls.calls.0, walls.calls.1, None),
             "no_new_privs": looked.no_new_privs,
             "caps": format!("{:x}", looked.caps),
             "landlock": {"abi": walls.landlock_abi, "ports": self.task.as_ref().and_then(HttpSetup::ports)},
             "namespaces": looked.namespaces,
-            "cgroup": started.cgroups,
-            "limits": {
-                "memory_bytes": looked.memory_bytes,
-                "pids": looked.pids,
-                "cpu_percent": looked.cpu_percent,
-                "time_ms": u64::try_from(walls.timeout.as_millis()).unwrap_or(u64::MAX),
-            },
+            "cgroup": child.cgroups,
+            "limits": started::limits(looked, walls.timeout),
             "hosts": walls.scope,
         })
     }

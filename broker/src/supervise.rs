@@ -12,7 +12,7 @@ use gm_manifest::Code;
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{FaultKind, FdKind, Looked, Stage};
-use gm_protocol::plan::{Hook, HostOp, Level};
+use gm_protocol::plan::{Hook, HostOp};
 use mind_gpg::Identity;
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ use crate::prepare::Preparer;
 use crate::process::{Dead, Order, Process};
 use crate::records::{self, Reached, Recorder, Source, Tally};
 use crate::spawn::{Launcher, SpawnError};
+use crate::started;
 use crate::storage::Storage;
 
 /// From `Go` to `Loaded`.
@@ -537,7 +538,7 @@ impl<'a> Life<'a, '_> {
     }
 
     fn record_started(&self, process: &Process<'a>, looked: &Looked) {
-        let fields = started(self.plugin, process, looked, &self.http);
+        let fields = started::fields(self.plugin, process, looked, &self.http);
         self.shared
             .recorder
             .plugin(&self.plugin.source, "started", fields);
@@ -633,58 +634,4 @@ fn reached(
         peak: Some(peak),
         manifest_line: limit.line,
     }
-}
-
-/// The fields of a `started` record.
-fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked, http: &Value) -> Value {
-    let walls = &plugin.walls;
-    let started = &process.child.started;
-    let fds: Vec<Value> = looked
-        .fds
-        .iter()
-        .map(|seen| {
-            let what = match seen.fd {
-                0..=2 => "null",
-                3 => "link",
-                // What runs a program speaks with it.
-                _ => "pipe",
-            };
-            json!({"fd": seen.fd, "what": what})
-        })
-        .collect();
-    json!({
-        "pid": started.pid,
-        "uid": started.uid,
-        "gid": started.gid,
-        "level": started.level.as_str(),
-        "uid_shared": started.uid_shared,
-        "digest": plugin.identity.digest,
-        "key": plugin.identity.fingerprint,
-        "engine_digest": format!("sha256:{}", started.engine_digest.trim_start_matches("sha256:")),
-        "profile": walls.profile,
-        "layers": walls.layers,
-        "seccomp": {
-            "mode": looked.seccomp_mode,
-            "filters": looked.seccomp_filters,
-            "running_calls": walls.running_calls,
-            "ceiling": walls.ceiling,
-            "wall": walls.wall,
-        },
-        "no_new_privs": looked.no_new_privs,
-        "caps": format!("{:x}", looked.caps),
-        "landlock": {"abi": walls.setup.landlock_abi, "rules": walls.setup.landlock.len()},
-        "namespaces": looked.namespaces,
-        "cgroup": started.cgroups,
-        "limits": {
-            "memory_bytes": looked.memory_bytes,
-            "pids": looked.pids,
-            "cpu_percent": looked.cpu_percent,
-            "time_ms": u64::try_from(walls.time_limit.as_millis()).unwrap_or(u64::MAX),
-        },
-        "fds": fds,
-        "granted": walls.granted,
-        "refused": walls.refused,
-        "partially_enforced": started.level < Level::L4,
-        "http": http,
-    })
 }
