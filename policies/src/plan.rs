@@ -539,8 +539,10 @@ fn abi_of(manifest: &Manifest) -> Abi {
     }
 }
 
-/// The manifest lets a kind have only the ABIs that it can speak.
-fn engine_of(manifest: &Manifest) -> Engine {
+/// Which binary runs the plugin: the manifest lets a kind have only the ABIs that it
+/// can speak.
+#[must_use]
+pub fn engine_of(manifest: &Manifest) -> Engine {
     match (manifest.kind(), manifest.abi()) {
         (Kind::Wasm, _) => Engine::Wasm,
         (Kind::Lua, _) => Engine::Lua,

@@ -150,6 +150,17 @@ impl Engine {
         matches!(self, Self::Native)
     }
 
+    /// How the paths of a package's files end that are its modules, beside its
+    /// entrypoint: where code may ask for code.
+    #[must_use]
+    pub const fn module_endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Lua => &[".lua", ".luau"],
+            Self::Js => &[".js"],
+            Self::Wasm | Self::CompileWasm | Self::Http | Self::Native | Self::Program => &[],
+        }
+    }
+
     /// The most processes and threads that it may have.
     #[must_use]
     pub const fn most_pids(self) -> u32 {

@@ -6,7 +6,7 @@ use std::ops::DerefMut;
 use std::rc::Rc;
 
 use gm_protocol::message::TrapClass;
-use gm_protocol::plan::{Hook, PluginSetup};
+use gm_protocol::plan::{Engine, Hook, PluginSetup};
 use gm_protocol::runner_end::RunnerEnd;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value};
@@ -83,7 +83,8 @@ impl Vm {
     ) -> Script {
         last::new_call();
         *self.host.borrow_mut() = Host::new(link, task, assets);
-        self.modules.borrow_mut().texts = hosting::modules(task, assets, &[".lua", ".luau"]);
+        self.modules.borrow_mut().texts =
+            hosting::modules(task, assets, Engine::Lua.module_endings());
         let run = parse(&self.lua, &task.entrypoint, code)
             .map_err(|error| text_of(&error))
             .and_then(|chunk| self.guard.call(&chunk, ()));
