@@ -86,7 +86,7 @@ pub fn hosted_after(
     output: &mut Output,
     first: impl FnOnce(&Session) -> Result<(), Refusal>,
 ) -> Result<u8, Refusal> {
-    ready(home, config, args.options.min_isolation, |ready| {
+    ready(home, config, args.options.hosting.min_isolation, |ready| {
         first(ready.session)?;
         ready.host(home, config, args, None, output)
     })
@@ -150,7 +150,7 @@ impl Ready<'_> {
         let ids = ids(home, args, output)?;
         let options = &args.options;
         let launcher = self.session.launcher();
-        let preparer = Preparer::open(home, config, launcher, options.allow_native)?;
+        let preparer = Preparer::open(home, config, launcher, options.hosting.allow_native)?;
         let recorder = recorder(home, config, options, output)?;
         recorder.run(
             "run_started",
@@ -209,8 +209,8 @@ fn recorder<'a>(
 ) -> Result<Recorder<'a>, Refusal> {
     let journal = LogFile::open(home.logs()?, "broker.jsonl", config.limits.log_file.get())?;
     let wanted = Wanted {
-        no_replies: options.no_replies,
-        logs: options.logs,
+        no_replies: options.printed.no_replies,
+        logs: options.printed.logs,
     };
     Ok(Recorder::new(output, journal, wanted))
 }

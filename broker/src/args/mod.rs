@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(global.format, Format::Human);
         assert_eq!((&*args.id, &*args.command), ("com.x.y", "suggest"));
         assert_eq!(args.args, ["--format", "yaml", "--", "--help"]);
-        assert!(args.options().logs && !args.options().fail_fast);
+        assert!(args.options().printed.logs && !args.options().fail_fast);
         for line in [
             "gm plugin run com.x.y",
             "gm plugin run com.x.y suggest a",

@@ -60,7 +60,7 @@ impl Ready<'_> {
         let feed = Feed::of_command(config, options, asked.name, asked.args)?;
         let graph = feed.open_graph(home, options)?;
         let launcher = self.session.launcher();
-        let preparer = Preparer::open(home, config, launcher, options.allow_native)?;
+        let preparer = Preparer::open(home, config, launcher, options.hosting.allow_native)?;
         let around = Surroundings::of(feed.repository(), home.path());
         let recorder = recorder(home, config, options, output)?;
         let plugin = match commanded(&preparer, &feed, &around, asked) {
