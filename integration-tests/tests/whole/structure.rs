@@ -411,6 +411,7 @@ fn unsafe_code_stands_where_the_list_says_and_nowhere_else() {
         "unsafe fn",
         "unsafe impl",
         "unsafe extern",
+        " unsafe(",
         "#[unsafe(",
     ];
     // But for what only names it: comments, and this very test.
