@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gm_manifest::Code;
-use gm_protocol::link::Budget;
+use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner};
 use gm_protocol::orders::{FaultKind, FdKind, Looked, Stage};
 use gm_protocol::plan::Hook;
