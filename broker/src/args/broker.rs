@@ -54,7 +54,11 @@ pub enum Verb {
 #[derive(Debug, Args)]
 pub struct HarnessArgs {
     /// Verb and options, handed on as they are: `list`, `run`, `--help`
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub words: Vec<OsString>,
 }
 

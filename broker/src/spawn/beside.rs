@@ -21,7 +21,9 @@ pub(super) fn open(name: &str) -> Result<OwnedFd, String> {
     let euid = rustix::process::geteuid().as_raw();
     let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
     if !regular || (stat.st_uid != 0 && stat.st_uid != euid) || stat.st_mode & 0o022 != 0 {
-        return Err("not a regular file of root or the caller that only its owner may write".into());
+        return Err(
+            "not a regular file of root or the caller that only its owner may write".into(),
+        );
     }
     Ok(file)
 }

@@ -79,11 +79,7 @@ fn swept(scene: &Scene) -> Shown {
         .then(|| format!("not swept: {:?}", scene.groups))
         .into_iter()
         .collect();
-    all([
-        held("cgroup", "", &harm),
-        held("cgroup", "", &left),
-        again,
-    ])
+    all([held("cgroup", "", &harm), held("cgroup", "", &left), again])
 }
 
 /// A broker that is stopped keeps no plugin from its end.
