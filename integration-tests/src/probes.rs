@@ -303,7 +303,7 @@ impl Vacuous {
 }
 
 /// Whether a text is like a pattern with `*`.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let Some((begin, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };

@@ -114,12 +114,19 @@ pub(super) fn row(
         said: report.map(|it| it.said.clone()),
         nr: ending.and_then(|it| it.nr),
         ending: ending.map(|it| it.name.clone()),
-        contain_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        contain_us: contained_in(ending, took),
         profile_digest: counts.and_then(|it| it.profile.clone()),
         manifest_line: ending.and_then(|it| it.manifest_line),
         waiver: None,
         evidence: each.collect::<Map<String, Value>>(),
     }
+}
+
+/// From the plugin's start to its end, as the records have it; of what has none, the time
+/// that all of the row took.
+fn contained_in(ending: Option<&Ending>, took: Duration) -> u64 {
+    let lived = ending.and_then(|it| it.cpu_of_wall).map(|(_, wall)| wall);
+    lived.unwrap_or_else(|| u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn twin_of(probe: &Probe, twin: Option<&Outcome>) -> Twin {

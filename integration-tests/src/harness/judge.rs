@@ -424,3 +424,6 @@ fn silent(hosted: &Hosted, ending: &Ending) -> Shown {
         error.unwrap_or_default()
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,17 +60,7 @@ pub const PIDS: u32 = 16;
 pub const MEMORY: u64 = 32 << 20;
 
 /// Whether a text fits a pattern in which `*` stands for any part.
-#[must_use]
-pub fn fits(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, rest)) => text.strip_prefix(head).is_some_and(|text| {
-            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-            ends.filter_map(|at| text.get(at..))
-                .any(|tail| fits(rest, tail))
-        }),
-    }
-}
+pub(super) use crate::probes::matches as fits;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,188 @@
+use serde_json::{Value, json};
+
+use super::super::evidence::Ran;
+use super::super::verdict::Class;
+use super::*;
+use crate::probes::{self, Kind};
+
+const PLUGIN: &str = "com.test.probe";
+
+fn case(id: &str) -> Case {
+    let rows = probes::table().into_iter();
+    let probe = rows.filter(|probe| probe.id == id).next_back().unwrap();
+    Case {
+        kind: *probe.kinds.first().unwrap(),
+        probe,
+        variant: 0,
+    }
+}
+
+/// A run with these records, and this report in its reply.
+fn hosted(id: &str, records: &[Value], report: &str) -> Hosted {
+    let mut lines: Vec<String> = records.iter().map(ToString::to_string).collect();
+    lines.push(json!({"schema": "gm.result/1", "text": report}).to_string());
+    let ran = Ran {
+        exit: Some(0),
+        stdout: lines.join("\n"),
+        ..Ran::default()
+    };
+    Hosted::read(ran, PLUGIN, id)
+}
+
+fn started() -> Value {
+    json!({"event": "started", "plugin": PLUGIN, "level": "L4", "limits": {"memory_bytes": 100}})
+}
+
+fn ended(ending: &str, call: Option<(&str, u64)>) -> Value {
+    let (call, nr) = call.map_or((Value::Null, Value::Null), |(call, nr)| {
+        (call.into(), nr.into())
+    });
+    json!({"event": "ended", "plugin": PLUGIN, "ending": ending, "seccomp": {"call": call, "nr": nr}})
+}
+
+fn worked() -> Control {
+    Control::Worked(Worked::for_tests())
+}
+
+fn class(id: &str, hosted: &Hosted) -> Class {
+    judge(&case(id), &worked(), hosted, &Filters::default()).class()
+}
+
+#[test]
+fn a_forbidden_call_counts_only_by_its_own_name() {
+    let of = |call| hosted("sc-sud", &[started(), ended("forbidden_syscall", call)], "");
+    assert_eq!(class("sc-sud", &of(Some(("prctl", 157)))), Class::Contained);
+    assert_eq!(
+        class("sc-sud", &of(Some(("getpid", 39)))),
+        Class::HarnessError
+    );
+    // Nobody knows which call, and no filter says that it kills this one in silence.
+    assert_eq!(class("sc-sud", &of(None)), Class::HarnessError);
+}
+
+#[test]
+fn what_said_nothing_or_crashed_or_was_never_loaded_is_not_contained() {
+    let finished = ended("finished", None);
+    let not_its_own = "probe=sc-x32 form=live said=EPERM value=0";
+    for records in [
+        hosted("sc-sud", &[], ""),
+        hosted("sc-sud", &[started()], ""),
+        hosted("sc-sud", &[started(), finished.clone()], ""),
+        hosted("sc-sud", &[started(), finished.clone()], not_its_own),
+        hosted("sc-sud", &[started(), ended("crashed", None)], ""),
+        hosted("sc-sud", &[started(), ended("failed", None)], ""),
+        hosted("sc-sud", &[started(), ended("wall_missing", None)], ""),
+        hosted("sc-sud", &[ended("crashed", None)], ""),
+        hosted(
+            "sc-sud",
+            &[json!({"event": "refused", "code": "policy/unsigned"})],
+            "",
+        ),
+    ] {
+        assert_eq!(
+            class("sc-sud", &records),
+            Class::HarnessError,
+            "{records:#?}"
+        );
+    }
+    let mut late = hosted(
+        "sc-sud",
+        &[started(), ended("forbidden_syscall", Some(("prctl", 157)))],
+        "",
+    );
+    late.ran.timed_out = true;
+    assert_eq!(class("sc-sud", &late), Class::HarnessError);
+}
+
+#[test]
+fn what_reached_the_kernel_or_shows_outside_has_escaped() {
+    let finished = ended("finished", None);
+    let said = "probe=sc-sud form=live said=ok value=0";
+    let done = hosted("sc-sud", &[started(), finished.clone()], said);
+    assert_eq!(class("sc-sud", &done), Class::Escaped);
+
+    // Also if its ending looks like a wall, and if its control is broken.
+    let mut stopped = hosted(
+        "sc-sud",
+        &[started(), ended("forbidden_syscall", Some(("prctl", 157)))],
+        "",
+    );
+    stopped.effects.push("listener-tcp: 1 came".to_owned());
+    assert_eq!(class("sc-sud", &stopped), Class::Escaped);
+    let broken = Control::Broken("no".to_owned());
+    let verdict = judge(&case("sc-sud"), &broken, &stopped, &Filters::default());
+    assert_eq!(verdict.class(), Class::Escaped);
+
+    let more = json!({"event": "ended", "plugin": PLUGIN, "ending": "out_of_memory", "memory_peak_bytes": 101});
+    assert_eq!(
+        class("sc-sud", &hosted("sc-sud", &[started(), more], "")),
+        Class::Escaped
+    );
+}
+
+#[test]
+fn a_control_that_does_not_work_proves_nothing() {
+    let stopped = hosted(
+        "fs-read-outside",
+        &[started(), ended("forbidden_syscall", Some(("openat", 257)))],
+        "",
+    );
+    let of = |control| {
+        judge(
+            &case("fs-read-outside"),
+            &control,
+            &stopped,
+            &Filters::default(),
+        )
+        .class()
+    };
+    assert_eq!(of(Control::Refused("ENOENT".to_owned())), Class::Vacuous);
+    assert_eq!(
+        of(Control::Broken("no report".to_owned())),
+        Class::HarnessError
+    );
+    assert_eq!(of(worked()), Class::ContainedElsewhere);
+}
+
+#[test]
+fn another_level_degrades_what_was_contained_and_nothing_else() {
+    let stopped = hosted(
+        "sc-sud",
+        &[started(), ended("forbidden_syscall", Some(("prctl", 157)))],
+        "",
+    );
+    let at = |given, asked| {
+        judge(&case("sc-sud"), &worked(), &stopped, &Filters::default())
+            .at_level(given, asked)
+            .class()
+    };
+    assert_eq!(at(Some("L4"), "L4"), Class::Contained);
+    assert_eq!(at(Some("L3"), "L4"), Class::Degraded);
+    assert_eq!(at(None, "L2"), Class::Degraded);
+    assert_eq!(at(Some("L4"), "L3"), Class::Contained);
+    assert_eq!(
+        Verdict::error("x").at_level(Some("L3"), "L4").class(),
+        Class::HarnessError
+    );
+}
+
+#[test]
+fn rows_of_the_host_need_their_twin_and_their_evidence() {
+    let case = Case {
+        kind: Kind::Host,
+        ..case("tr-tamper")
+    };
+    let refused = || Shown::Stopped(Stopped::by_refusal("trust", "a/b", &["a/b"]).unwrap());
+    assert_eq!(Stopped::by_refusal("trust", "a/c", &["a/b"]), None);
+    assert_eq!(
+        judge_host(&case, &worked(), refused()).class(),
+        Class::Contained
+    );
+    let broken = Control::Broken("its twin failed".to_owned());
+    assert_eq!(
+        judge_host(&case, &broken, refused()).class(),
+        Class::HarnessError
+    );
+    let escaped = Shown::Escaped("it ran".to_owned());
+    assert_eq!(judge_host(&case, &broken, escaped).class(), Class::Escaped);
+}
