@@ -161,7 +161,7 @@ PROBE(ks_timers)
     struct {
         u64 value;
         int signal, notify, tid, pad[11];
-    } event = {0, 10, 4 /* SIGEV_THREAD_ID */, (int)CALL(__NR_getpid), {0}};
+    } event = {0, 10, 4 /* SIGEV_THREAD_ID */, (int)gm_own(args), {0}};
     u64 interval[4] = {0, 0, 1000, 0};
     int timer = 0;
     report->live = 1;
@@ -195,7 +195,7 @@ PROBE(ks_core)
     static volatile const char secret[] = "secret-of-the-plugin-in-its-core";
     report->live = 1;
     if (gm_variant(args) == 1)
-        CALL(__NR_tgkill, CALL(__NR_getpid), CALL(__NR_gettid), 6);
+        CALL(__NR_tgkill, gm_own(args), gm_own(args), 6);
     else if (gm_variant(args) == 2)
         *(volatile int *)16 = secret[0];
     __asm__ volatile("ud2");

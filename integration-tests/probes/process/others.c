@@ -128,7 +128,7 @@ PROBE(pr_pidfd_getfd)
 PROBE(pr_kcmp_prlimit)
 {
     long victim = gm_number(args, "pid", 0);
-    long own = CALL(__NR_getpid), priority;
+    long own = gm_own(args), priority;
     u64 limit[2];
     u64 mask[16];
     int none = 0;

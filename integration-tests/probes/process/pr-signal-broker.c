@@ -6,7 +6,7 @@ enum { KILL, TGKILL, QUEUE, TKILL, OWNER, PIDFD, EVERY };
 PROBE(pr_signal_broker)
 {
     long victim = gm_number(args, "pid", 0);
-    long variant = gm_variant(args), own = CALL(__NR_getpid), fd;
+    long variant = gm_variant(args), own = gm_own(args), fd;
     int ends[2];
     u8 info[128];
     if (!victim)

@@ -178,7 +178,7 @@ PROBE(rb_sleep)
 PROBE(rb_stop)
 {
     report->live = 1;
-    report->said = CALL(__NR_tgkill, CALL(__NR_getpid), CALL(__NR_gettid), 19 /* SIGSTOP */);
+    report->said = CALL(__NR_tgkill, gm_own(args), gm_own(args), 19 /* SIGSTOP */);
     return GM_DONE;
 }
 
