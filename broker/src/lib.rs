@@ -37,6 +37,7 @@ pub mod session;
 pub mod signals;
 pub mod source;
 pub mod spawn;
+pub mod started;
 pub mod storage;
 pub mod stream;
 pub mod supervise;

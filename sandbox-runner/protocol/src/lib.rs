@@ -4,6 +4,10 @@
 //! Nothing here trusts a peer, opens a path or starts a process.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod plain;
+
+pub mod abi;
 pub mod link;
 pub mod message;
 #[cfg(feature = "orders")]

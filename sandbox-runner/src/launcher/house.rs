@@ -228,13 +228,7 @@ impl House {
         let libraries = self.engines.libraries(order.engine)?;
         let own_uid = !self.slots.shared();
         let contents = contents(order, warm);
-        let expected = Expected::new(
-            order,
-            bounds,
-            own_uid,
-            !contents.is_empty(),
-            network_of(order.engine),
-        )?;
+        let expected = Expected::new(order, bounds, own_uid, !contents.is_empty())?;
         let exec = exec(order, binary)?;
         let mounted = Mounted {
             grants: Grants::prepare(order, ids, own_uid)?,

@@ -92,7 +92,7 @@ impl Accepted {
         for (kind, fd) in kinds.iter().zip(fds) {
             match kind {
                 FdKind::Link => link = Some(check_link(fd)?),
-                FdKind::Code if engine.has_code_file() || engine == Engine::Program => {
+                FdKind::Code if engine.has_code_file() || engine.starts_program() => {
                     code = Some(sealed(fd)?);
                 }
                 FdKind::Code => others.push((FD_CODE, sealed(fd)?.0)),
@@ -161,7 +161,7 @@ impl Accepted {
     /// this uid counts, too.) A program is held to it all the same: where there is no
     /// group nothing else bounds its processes.
     pub(crate) fn bounds(&self, own_uid: bool) -> Bounds {
-        let counted = own_uid || self.engine == Engine::Program;
+        let counted = own_uid || self.engine.starts_program();
         Bounds {
             file_bytes: self.limits.file_bytes,
             memory_bytes: self.limits.memory_bytes,
