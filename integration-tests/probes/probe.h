@@ -12,7 +12,13 @@
  * and a row in probes.toml, whose head says what a row holds. The table of all probes
  * is made from those rows, so a row without a function doesn't link. The same objects
  * become the executable gm-probe, the plugin gm-probe.so and a library for the host
- * of probes. Rules:
+ * of probes.
+ *
+ * What it is told, each optional (a probe that can't do without returns GM_NEEDS):
+ * variant= which action; canary= a file outside with a secret; pid= a process of the
+ * same uid; tcp=, udp= ports of listeners on 127.0.0.1; abstract=, unix= sockets that
+ * listen; data= a directory to write to; granted= one to read, with `file` in it;
+ * pids_max=, memory= limits; self= its own id, where it may not ask for it. Rules:
  *
  * - No libc: only CALL and what this header has. A libc's own calls would blur what
  *   the wall said. Kernel headers (<linux/...>, <asm/...>) are there for the structs.
@@ -118,8 +124,6 @@ int gm_probe_main(int argc, char **argv, int out_fd);
 /* The same as text: its length, or less than 0: the exit code, negated. */
 #define GM_LINE 8192
 long gm_probe_text(int argc, char **argv, char *to);
-
-/* -- system calls, by name ---------------------------------------------------- */
 
 #define GM_CALL_7(nr, a, b, c, d, e, f, ...)                                 \
     gm_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))

@@ -13,16 +13,23 @@ static const u8 PROGRAM[] = {
     0xb8, 60, 0, 0, 0, 0xbf, 42, 0, 0, 0, 0x0f, 5,
 };
 
-/* Whether a child that executes it ends with `status`. */
-static long ran(const char *path, char *const *words, int fd, int status)
+static long executed(const char *path, char *const *words, int fd)
 {
     char *none[] = {0};
+    if (fd >= 0)
+        return CALL(__NR_execveat, fd, "", words, none, 0x1000);
+    return CALL(__NR_execve, path, words, none);
+}
+
+/* Whether a child that executes it ends with `status`. A plugin may have no child, and
+ * that isn't the question: it executes it in its own place. */
+static long ran(const struct gm_args *args, const char *path, char *const *words, int fd, int status)
+{
+    if (gm_number(args, "self", 0))
+        return executed(path, words, fd);
     long child = gm_fork();
     if (child == 0) {
-        if (fd >= 0)
-            CALL(__NR_execveat, fd, "", words, none, 0x1000);
-        else
-            CALL(__NR_execve, path, words, none);
+        executed(path, words, fd);
         gm_exit(111);
     }
     if (child < 0)
@@ -49,7 +56,7 @@ PROBE(fs_exec_granted)
         report->live = 1;
         fd = CALL(__NR_memfd_create, "probe", 1);
         if (fd >= 0 && CALL(__NR_write, fd, PROGRAM, sizeof PROGRAM) >= 0)
-            report->said = ran(0, words, (int)fd, 42);
+            report->said = ran(args, 0, words, (int)fd, 42);
         else
             report->said = fd;
         gm_close(fd);
@@ -69,9 +76,9 @@ PROBE(fs_exec_granted)
         CALL(__NR_write, fd, PROGRAM, sizeof PROGRAM);
     gm_close(fd);
     if (variant == 5) /* the loader maps it, whoever may not execute it */
-        report->said = ran("/lib64/ld-linux-x86-64.so.2", loaded, -1, 42);
+        report->said = ran(args, "/lib64/ld-linux-x86-64.so.2", loaded, -1, 42);
     else
-        report->said = ran(path, words, -1, 42);
+        report->said = ran(args, path, words, -1, 42);
     gm_unlink(path);
     return GM_DONE;
 }

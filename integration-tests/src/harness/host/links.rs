@@ -103,7 +103,7 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
                 &seen.harm(),
             )
         })],
-        "ip-ungranted-peer" => vec![boxed(ungranted), boxed(odd_names)],
+        "ip-ungranted" => vec![boxed(ungranted), boxed(odd_names)],
         "ip-impersonate" => vec![boxed(short_packets)],
         "ip-writer" => vec![boxed(|_| foreign_node())],
         _ => Vec::new(),

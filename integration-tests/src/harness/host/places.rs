@@ -18,7 +18,7 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
     match id {
         "fs-git" => plain(&[hidden_from_lua, hidden_from_js]),
         "ip-own-files" => plain(&[deputy_reads, deputy_writes]),
-        "net-proxy-host" => plain(&[addresses, redirects]),
+        "net-proxy-ssrf" => plain(&[addresses, redirects]),
         "fd-exact" => plain(&[exact_descriptors]),
         "ns-propagation" => plain(&[propagation]),
         _ => Vec::new(),
