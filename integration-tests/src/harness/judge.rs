@@ -137,6 +137,7 @@ fn concluded(case: &Case, worked: &Worked, inside: Shown) -> Verdict {
         Shown::Stopped(stopped) => Verdict::stopped(worked, stopped, Some(&own(case))),
         Shown::Escaped(what) => Verdict::escaped(Escape::seen(what)),
         Shown::Unproved(why) => Verdict::error(why),
+        Shown::NotHere(why) => Verdict::vacuous(why),
     }
 }
 
@@ -173,6 +174,8 @@ pub enum Shown {
     Escaped(String),
     /// Neither of the two; why.
     Unproved(String),
+    /// It can't be tried here; why.
+    NotHere(String),
 }
 
 /// The verdict on an attack from outside.
@@ -180,6 +183,7 @@ pub enum Shown {
 pub fn judge_host(case: &Case, control: &Control, shown: Shown) -> Verdict {
     match (shown, control) {
         (Shown::Escaped(what), _) => Verdict::escaped(Escape::seen(what)),
+        (Shown::NotHere(why), _) => Verdict::vacuous(why),
         (shown, Control::Worked(worked)) => concluded(case, worked, shown),
         (_, Control::Refused(why) | Control::Broken(why)) => Verdict::error(why),
     }

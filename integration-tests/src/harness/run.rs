@@ -222,7 +222,11 @@ impl Run {
             kind,
             under: Some(Arc::clone(launcher)),
         };
-        vec![theirs, ours]
+        // Beside one that can't even greet there is nothing to compare.
+        match launcher.is_broken() {
+            true => vec![theirs],
+            false => vec![theirs, ours],
+        }
     }
 
     /// Runs them: many at once, then those alone that need the machine for themselves.

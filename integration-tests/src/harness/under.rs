@@ -48,6 +48,11 @@ impl Launcher {
         self.broken = self.greeted(executable).err();
     }
 
+    /// Whether it didn't.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     fn greeted(&self, executable: &Executable) -> Result<(), String> {
         let nonce = random_name().map_err(|error| error.to_string())?;
         let bait = Bait::set_out().map_err(|error| error.to_string())?;

@@ -52,7 +52,7 @@ fn configured_programs() -> Shown {
 
 fn foreign_owner() -> Shown {
     if !rustix::process::geteuid().is_root() {
-        return Shown::Unproved("only root can give a repository away".to_owned());
+        return Shown::NotHere("only root can give a repository away".to_owned());
     }
     let home = Home::new();
     home.load(&Package::of("observer"));
