@@ -44,6 +44,16 @@ pub enum Verb {
     /// What a plugin may do: system calls, paths, limits, and why
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// What this machine can enforce, the level that follows, and what mends each gap
+    Doctor(DoctorArgs),
+}
+
+/// `gm-broker doctor`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DoctorArgs {
+    /// Exit 30 below this level; raises broker.toml's, never lowers it
+    #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
+    pub min_isolation: Option<Level>,
 }
 
 /// `gm-broker run`.
