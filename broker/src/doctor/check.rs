@@ -89,9 +89,19 @@ impl Row {
 }
 
 impl Check {
+    /// Its stable name.
+    pub(super) const fn id(&self) -> &'static str {
+        self.id
+    }
+
     /// Whether it is a gap.
     pub(super) fn is_gap(&self) -> bool {
         self.seen.state == State::Gap
+    }
+
+    /// The highest level that a gap leaves.
+    pub(super) fn leaves(&self) -> Option<&'static str> {
+        self.level_without.filter(|_| self.is_gap())
     }
 
     /// As programs read it.
@@ -118,7 +128,7 @@ impl Check {
             let cost = match self.level_without {
                 Some("L0") => "nothing starts without it".to_owned(),
                 Some(level) => format!("{level} at most without it"),
-                None => "the level stays".to_owned(),
+                None => "the level doesn't depend on it".to_owned(),
             };
             text.push_str(&format!(" → {}: {cost} → {fix}", self.needed_for));
         }

@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags, fstat, open};
 
 use super::check::Seen;
 use super::facts::{Facts, quoted};
-use crate::config::Config;
+use crate::config::{Config, Level};
 use crate::session::Session;
 use crate::source::Repository;
 
@@ -76,8 +76,9 @@ pub(super) fn idmapped(facts: &Facts) -> Seen {
     if !facts.is_root() {
         return Seen::info("not needed: a plugin's files are the user's own");
     }
-    if facts.host.is_err() {
-        return Seen::info("not tried: the launcher could not begin");
+    let level = facts.host.as_ref().map(|host| host.level);
+    if !level.is_ok_and(|level| level >= Level::L3) {
+        return Seen::info("not tried: nothing can be started here");
     }
     if facts.granted.is_empty() {
         return Seen::info("nothing is granted here but $DATA and $ASSETS");
@@ -87,14 +88,7 @@ pub(super) fn idmapped(facts: &Facts) -> Seen {
         Some((path, why))
     });
     match bad {
-        Some((path, why)) => Seen::gap(
-            format!("{}: {why}", path.display()),
-            format!(
-                "cp -a {} /srv/gm-grant (a file system that has them: ext4, xfs, btrfs), and grant \
-                 that",
-                quoted(path)
-            ),
-        ),
+        Some((path, why)) => Seen::gap(format!("{}: {why}", path.display()), fix(path, why)),
         None => {
             let paths: Vec<String> = facts
                 .granted
@@ -103,6 +97,20 @@ pub(super) fn idmapped(facts: &Facts) -> Seen {
                 .collect();
             Seen::ok(format!("made for {}", paths.join(", ")))
         }
+    }
+}
+
+fn fix(path: &Path, why: &str) -> String {
+    let (path, remove) = (
+        quoted(path),
+        "take it out of [grants] filesystem in broker.toml",
+    );
+    match why.starts_with("mount_setattr") {
+        true => format!(
+            "cp -a {path} /srv/gm-grant (a file system that has such mounts: ext4, xfs, btrfs), \
+             and grant that"
+        ),
+        false => format!("ls -ld {path} (it must be a file or directory), or {remove}"),
     }
 }
 

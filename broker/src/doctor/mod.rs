@@ -45,11 +45,12 @@ const NOTHING: &str = "L0";
 
 /// Looks at everything; gives the exit code, everything was said.
 pub fn run(args: &DoctorArgs, invocation: &Invocation, output: &mut Output) -> u8 {
-    let (facts, verdict) = match examine(args, invocation) {
+    let (facts, mut verdict) = match examine(args, invocation) {
         Ok(examined) => examined,
         Err(refusal) => return output.refused(&refusal),
     };
     let checks: Vec<Check> = TABLE.iter().map(|row| row.check(&facts)).collect();
+    checks.iter().for_each(|check| verdict.lower(check));
     for check in &checks {
         output.record(&check.record());
         output.line(&check.line());
@@ -73,6 +74,25 @@ struct Verdict {
     level: &'static str,
     wanted: Level,
     refusal: Option<Refusal>,
+}
+
+impl Verdict {
+    /// No level stands whose wall was tried here and not felt, whatever else was found.
+    fn lower(&mut self, check: &Check) {
+        let Some(most) = check.leaves().filter(|most| *most < self.level) else {
+            return;
+        };
+        self.level = most;
+        if most < self.wanted.as_str() && self.refusal.is_none() {
+            let detail = format!(
+                "{most} is what is left without {}, but {} is the least that may run",
+                check.id(),
+                self.wanted
+            );
+            let refusal = Refusal::new(Code::WallLevel, detail);
+            self.refusal = Some(refusal.rule(format!("isolation.min = \"{}\"", self.wanted)));
+        }
+    }
 }
 
 /// Starts the launcher as a run does, on the home that was named; where that can't be

@@ -120,7 +120,6 @@ fn profile(facts: &Facts) -> String {
 
 /// The trial that decides: one child with everything, as a run makes it.
 pub(super) fn child(facts: &Facts) -> Seen {
-    let fix = "mend the gaps above, and ask again";
     match &facts.host {
         Ok(host) if host.level >= Level::L3 => {
             Seen::ok("a child with every namespace, id map, mount and limit was made")
@@ -131,9 +130,29 @@ pub(super) fn child(facts: &Facts) -> Seen {
                 .iter()
                 .filter_map(|gap| gap.strip_prefix("L3: "))
                 .collect();
-            Seen::gap(why.join("; "), fix)
+            let why = why.join("; ");
+            let fix = child_fix(facts, &why);
+            Seen::gap(why, fix)
+        }
+        Err(refusal) if refusal.code.class() == "wall" => {
+            Seen::gap(&*refusal.detail, child_fix(facts, &refusal.detail))
         }
         Err(refusal) => Seen::gap(&*refusal.detail, refusal.code.remedy()),
+    }
+}
+
+/// What the lines above can't tell.
+fn child_fix(facts: &Facts, why: &str) -> String {
+    let maps = why.contains("uid_map") || why.contains("gid_map");
+    match (maps, facts.around.container) {
+        (true, Some("kubernetes")) => {
+            "in the pod: securityContext: {capabilities: {add: [SETUID, SETGID]}}".into()
+        }
+        (true, Some(kind)) => format!("{kind} run --cap-add SETUID --cap-add SETGID …"),
+        (true, None) => "start gm-broker with CAP_SETUID and CAP_SETGID (systemd: both in \
+                         CapabilityBoundingSet= of its unit)"
+            .into(),
+        (false, _) => "mend the gaps above, and ask again".into(),
     }
 }
 

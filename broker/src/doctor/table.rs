@@ -72,10 +72,10 @@ table! {
     "bpf-jit" "knowing what a filter costs" None, machine::jit;
     "clock" "knowing what a reading of the clock costs" None, machine::clock;
     "entropy" "nonces and keys" L0, machine::entropy;
-    "home" "everything that is decided: who writes it decides what runs" L0, home::home;
+    "home" "everything that is decided: who writes it decides what runs" None, home::home;
     "home-room" "graph, storage, cache and logs" None, home::room;
     "engines" "running each kind of plugin" None, home::engines;
-    "exec" "executing the engines" L0, home::exec;
+    "exec" "executing the engines" None, home::exec;
     "trusted-keys" "loading anything" None, home::keys;
     "blacklist" "hearing of what others found out" None, home::blacklist;
 }

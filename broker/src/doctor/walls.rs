@@ -1,7 +1,6 @@
 //! Walls that the launcher tried one by one: filters, Landlock, capabilities, calls.
 
 use gm_protocol::trials::{Miss, Trial};
-use rustix::io::Errno;
 
 use super::check::Seen;
 use super::facts::{Facts, read};
@@ -25,12 +24,12 @@ fn tells(facts: &Facts, what: Trial, without: &str) -> Seen {
 
 /// The call is unknown, or it is refused.
 pub(super) fn mend(facts: &Facts, miss: &Miss, option: &str) -> String {
-    let unknown = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP];
+    let unknown = [libc::ENOSYS, libc::EINVAL, libc::EOPNOTSUPP];
     let filtered = facts.around.filters > 0 || facts.around.container.is_some();
-    match Errno::from_raw_os_error(miss.errno) {
-        // A filter answers ENOSYS as well as a kernel does.
-        errno if unknown.contains(&errno) && !filtered => newer_kernel(facts, option),
-        _ => refused_call(facts),
+    // A filter answers ENOSYS as well as a kernel does.
+    match unknown.contains(&miss.errno) && !filtered {
+        true => newer_kernel(facts, option),
+        false => refused_call(facts),
     }
 }
 
@@ -135,7 +134,7 @@ pub(super) fn landlock(facts: &Facts) -> Seen {
 
 /// Built in and not switched on is the usual reason.
 fn landlock_fix(facts: &Facts, miss: &Miss) -> String {
-    if Errno::from_raw_os_error(miss.errno) == Errno::OPNOTSUPP {
+    if miss.errno == libc::EOPNOTSUPP {
         let others = read("/sys/kernel/security/lsm").unwrap_or_default();
         let mut list: Vec<&str> = vec!["landlock"];
         list.extend(

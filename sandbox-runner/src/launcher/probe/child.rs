@@ -14,7 +14,7 @@ use crate::launcher::start::Process;
 use crate::launcher::sys::{self, Kind, Side};
 
 /// The most that one probe may take.
-pub(super) const PROBE: Duration = Duration::from_secs(2);
+pub(super) const PROBE: Duration = Duration::from_secs(4);
 /// The most that a child may say.
 const MOST_BYTES: usize = 1024;
 

@@ -23,6 +23,9 @@ const TOO_MUCH: usize = 64 << 20;
 /// How long a child is busy that may have a twentieth of a core.
 const BUSY: Duration = Duration::from_millis(250);
 
+/// How often that is tried.
+const TRIES: u32 = 3;
+
 /// The groups that probes make theirs in; the reason, if there are none.
 pub(super) struct Groups<'a> {
     pub(super) instance: &'a mut Instance,
@@ -142,13 +145,16 @@ impl Groups<'_> {
             cpu_percent: 5,
             ..ROOM
         };
-        self.with(&limits, spin, |seen, group| {
-            seen.outcome()?;
-            match group.throttled() {
-                0 => Err(wrong("a busy child with 5% of a core was not slowed down")),
-                times => Ok(format!("a busy child was slowed down {times} times")),
+        // On a machine that is busy with others even a twentieth may not be reached.
+        for _ in 0..TRIES {
+            let times = self.with(&limits, spin, |seen, group| {
+                seen.outcome().map(|_| group.throttled())
+            })??;
+            if times > 0 {
+                return Ok(format!("a busy child was slowed down {times} times"));
             }
-        })?
+        }
+        Err(wrong("a busy child with 5% of a core was not slowed down"))
     }
 
     fn kill(&mut self) -> Outcome {

@@ -32,8 +32,8 @@ pub(crate) struct Planted<'a> {
     pub(crate) gaps: &'a [String],
 }
 
-/// `clone3`, and the walls that every process of a plugin puts up itself, whatever the
-/// level: each put up in a child and felt.
+/// `clone3`, the walls that every process of a plugin puts up itself, whatever the level,
+/// and the calls that nothing goes without: each tried, each wall felt.
 ///
 /// # Errors
 /// The first that isn't there.
@@ -43,6 +43,11 @@ pub(crate) fn own_walls() -> Result<(), Fault> {
         (Control::Caps, walls::no_new_privileges()),
         (Control::Landlock, walls::landlock()),
         (Control::Seccomp, walls::seccomp_errno()),
+        (Control::Seccomp, walls::seccomp_trap()),
+        (Control::Seccomp, walls::seccomp_kill()),
+        (Control::Descriptors, calls::close_range()),
+        (Control::Descriptors, calls::memfd_seals()),
+        (Control::PidNs, calls::pidfd()),
     ];
     for (wall, outcome) in tried {
         outcome.map_err(|miss| Fault {
