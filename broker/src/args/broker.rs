@@ -171,7 +171,7 @@ pub struct PolicyShowArgs {
     /// Which of the process's two stages
     #[arg(long, value_enum, default_value = "both")]
     pub stage: Stage,
-    /// Which machine: this one, none in particular, or one described in a file
+    /// Which machine: this one, none in particular, or that of a saved `doctor --format json`
     #[arg(long, value_name = "this|none|FILE", default_value = "this")]
     pub host: PathBuf,
 }

@@ -88,9 +88,6 @@ fn home_fix(facts: &Facts, fault: &Refusal) -> String {
         return "gm-broker --home DIR doctor".into();
     };
     let remedy = fault.code.remedy().to_owned();
-    if fault.code != Code::StoreUnsafePermissions {
-        return remedy;
-    }
     let Ok(found) = std::fs::symlink_metadata(path) else {
         return remedy;
     };
@@ -99,6 +96,9 @@ fn home_fix(facts: &Facts, fault: &Refusal) -> String {
     let wanted = wanted.map_or(uid, |user| user.uid);
     if found.is_dir() && found.uid() != wanted {
         return facts.as_root(&format!("chown -R {wanted} {text}"));
+    }
+    if fault.code != Code::StoreUnsafePermissions {
+        return remedy;
     }
     if found.is_dir() && found.mode() & 0o077 != 0 {
         return format!("chmod 0700 {text}");

@@ -424,7 +424,13 @@ fn a_home_of_somebody_else_is_refused_and_the_machine_is_looked_at_all_the_same(
         return;
     }
     let home = Home::new();
-    std::os::unix::fs::chown(home.path(), Some(4242), None).unwrap();
+    let give = |path: &Path| std::os::unix::fs::chown(path, Some(4242), None).unwrap();
+    give(&home.path());
+    // Of this one file the contract says: a wrong configuration.
+    let half = doctor(&home, &[], &[]);
+    half.expect_refused(2, "config/bad-value");
+    expect_gap(&half, "home", None, "chown -R 0 ");
+    give(&home.path().join("broker.toml"));
 
     let asked = doctor(&home, &[], &[]);
 

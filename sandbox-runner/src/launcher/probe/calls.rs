@@ -14,7 +14,10 @@ use crate::launcher::sys;
 /// 32-bit calls.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn ia32() -> Outcome {
-    let probe = || Ok(format!("getpid by int 0x80 gave {}", raw::ia32_getpid()));
+    let probe = || match raw::ia32_getpid() {
+        pid if pid > 0 => Ok("a call by int 0x80 was answered".into()),
+        other => Err(wrong(format!("a call by int 0x80 gave {other}"))),
+    };
     let seen = in_child(&[], probe)?;
     match (seen.said, seen.status) {
         (Some(said), Some(WaitStatus::Exited(0))) => said,
@@ -35,8 +38,8 @@ pub(super) fn ia32() -> Outcome {
 pub(super) fn x32() -> Outcome {
     let probe = || {
         raw::x32_getpid()
-            .map(|_| "getpid by its x32 number was answered".into())
-            .map_err(miss("getpid by its x32 number"))
+            .map(|_| "a call by an x32 number was answered".into())
+            .map_err(miss("a call by an x32 number"))
     };
     in_child(&[], probe)?.outcome()
 }
