@@ -78,7 +78,7 @@ pub(super) fn option(container: &str, wanted: Wanted) -> String {
     let text = match (container, wanted) {
         ("kubernetes", Wanted::Calls) => {
             "in the pod: securityContext: {seccompProfile: {type: Unconfined}, \
-             appArmorProfile: {type: Unconfined}, procMount: Unmasked}"
+             appArmorProfile: {type: Unconfined}, procMount: Unmasked} and hostUsers: false"
         }
         ("kubernetes", Wanted::Groups) => "in the pod: securityContext: {privileged: true}",
         ("kubernetes", Wanted::Proc) => {

@@ -107,10 +107,10 @@ fn fix(path: &Path, why: &str) -> String {
     );
     match why.starts_with("mount_setattr") {
         true => format!(
-            "cp -a {path} /srv/gm-grant (a file system that has such mounts: ext4, xfs, btrfs), \
-             and grant that"
+            "cp -a {path} /srv/gm-grant # a file system that has such mounts (ext4, xfs, btrfs), and \
+             grant that"
         ),
-        false => format!("ls -ld {path} (it must be a file or directory), or {remove}"),
+        false => format!("ls -ld {path} # it must be a file or directory, else {remove}"),
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) fn room(facts: &Facts) -> Seen {
         false => Seen::info(found),
         true => Seen::gap(
             format!("{found}: no plugin of 32 MiB has room"),
-            "systemd-run --scope -p MemoryMax=1G gm-broker … (a group with more memory)",
+            "systemd-run --scope -p MemoryMax=1G gm-broker … # a group with more memory",
         ),
     }
 }
@@ -161,7 +161,7 @@ fn delegate(facts: &Facts) -> String {
         .collect();
     let dirs = dirs.join(" ");
     format!(
-        "sudo install -d -o {} {dirs} (and cgroup_parent = \"{group}\" in [isolation])",
+        "sudo install -d -o {} {dirs} # and cgroup_parent = \"{group}\" in [isolation]",
         facts.uid
     )
 }

@@ -166,7 +166,7 @@ pub(super) fn engines(facts: &Facts) -> Seen {
 fn binaries_fix(facts: &Facts) -> String {
     let dir = quoted(&facts.binaries);
     facts.as_root(&format!(
-        "chmod go-w {dir}/gm* {dir}/warm.artifact (what isn't there: install it again)"
+        "chmod go-w {dir}/gm* {dir}/warm.artifact # what isn't there: install it again"
     ))
 }
 

@@ -35,8 +35,8 @@ fn shared(facts: &Facts) -> Seen {
     let found = format!("started by an ordinary user: all plugins share uid {uid}; {ids}");
     let name = account(uid).unwrap_or_else(|| uid.to_string());
     let fix = format!(
-        "sudo gm-broker --home {} run (with run_as = \"{name}\" in its broker.toml, and binaries \
-         of root's)",
+        "sudo gm-broker --home {} run # with run_as = \"{name}\" in its broker.toml, and binaries \
+         of root's",
         facts.home_text()
     );
     Seen::gap(found, fix)

@@ -58,11 +58,11 @@ pub(super) fn newer_kernel(facts: &Facts, option: &str) -> String {
         System::Other => return format!("boot a newer kernel, built with {option}"),
     };
     let place = match facts.around.container {
-        Some(_) => "on the container's host: ",
+        Some(_) => ", on the container's host",
         None => "",
     };
     format!(
-        "{place}{} (a kernel with {option})",
+        "{} # a kernel with {option}{place}",
         with_sudo(facts, command)
     )
 }
@@ -95,7 +95,7 @@ pub(super) fn kernel_argument(facts: &Facts, argument: &str) -> String {
 pub(super) fn refused_call(facts: &Facts) -> String {
     match (facts.around.container, facts.around.filters) {
         (Some(kind), _) => option(kind, Wanted::Calls),
-        (None, 0) => "journalctl -k --grep='apparmor|audit|lockdown' (it names who refuses)".into(),
+        (None, 0) => "journalctl -k --grep='apparmor|audit|lockdown' # it names who refuses".into(),
         (None, _) => {
             "start gm-broker without the seccomp filter round it (systemd: SystemCallFilter= and \
              RestrictNamespaces= of the unit, emptied)"

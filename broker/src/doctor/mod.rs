@@ -237,3 +237,88 @@ impl Summary<'_> {
             .all(|what| self.facts.outcome(*what).is_ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check::{Row, Seen};
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            uid: 0,
+            tried: Vec::new(),
+            host: Err(Refusal::new(Code::InternalLauncher, "none")),
+            place: Place {
+                path: None,
+                home: None,
+                config: Config::default(),
+                fault: None,
+            },
+            binaries: PathBuf::new(),
+            around: Around {
+                container: None,
+                filters: 0,
+            },
+            system: System::Other,
+            mounts: String::new(),
+            granted: Vec::new(),
+        }
+    }
+
+    fn gap(level_without: Option<&'static str>) -> Check {
+        let row = Row {
+            id: "wall",
+            needed_for: "a test",
+            level_without,
+            look: |_| Seen::gap("missing", "mend it"),
+        };
+        row.check(&facts())
+    }
+
+    #[test]
+    fn a_wall_that_was_not_felt_lowers_the_level_whatever_the_launcher_says() {
+        for (without, level, refused) in [
+            (None, "L4", false),
+            (Some("L3"), "L3", true),
+            (Some("L0"), "L0", true),
+        ] {
+            let mut verdict = Verdict {
+                level: "L4",
+                wanted: Level::L4,
+                refusal: None,
+            };
+            verdict.lower(&gap(without));
+            assert_eq!(verdict.level, level);
+            assert_eq!(verdict.refusal.is_some(), refused);
+        }
+    }
+
+    #[test]
+    fn what_was_found_first_stays_the_reason() {
+        let mut verdict = Verdict {
+            level: "L3",
+            wanted: Level::L3,
+            refusal: Some(Refusal::new(Code::StoreUnsafePermissions, "the home")),
+        };
+        verdict.lower(&gap(Some("L2")));
+        assert_eq!(verdict.level, "L2");
+        let code = verdict.refusal.map(|refusal| refusal.code);
+        assert_eq!(code, Some(Code::StoreUnsafePermissions));
+    }
+
+    #[test]
+    fn without_a_launcher_no_line_says_that_a_wall_works() {
+        let checks: Vec<Check> = TABLE.iter().map(|row| row.check(&facts())).collect();
+        for id in [
+            "clone3",
+            "landlock",
+            "namespace-user",
+            "cgroup-memory",
+            "seccomp-kill",
+        ] {
+            let check = checks.iter().find(|check| check.id() == id);
+            assert!(check.is_some_and(Check::is_gap), "{id}");
+        }
+        assert!(checks.iter().all(|check| !check.line().contains('\n')));
+    }
+}
