@@ -158,6 +158,10 @@ impl Groups<'_> {
     }
 
     fn kill(&mut self) -> Outcome {
+        // Any group will do; the reasons that there is none are the same for all.
+        if self.needs(Controller::Memory).is_err() && self.needs(Controller::Cpu).is_err() {
+            self.needs(Controller::Pids)?;
+        }
         let made = self.instance.group(&ROOM, self.owner);
         let (_, mut group) = made.map_err(|fault| wrong(fault.to_string()))?;
         let ended = kill(&group);
