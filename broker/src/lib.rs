@@ -9,6 +9,7 @@ pub mod compile;
 pub mod config;
 pub mod control;
 mod database;
+pub mod doctor;
 pub mod ending;
 pub mod entry;
 pub mod expect;

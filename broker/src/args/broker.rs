@@ -45,9 +45,19 @@ pub enum Verb {
     /// What a plugin may do: system calls, paths, limits, and why
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// What this machine can enforce, the level that follows, and what mends each gap
+    Doctor(DoctorArgs),
     /// Real attacks on the walls, run for real (`harness list`, `harness run`)
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Harness(HarnessArgs),
+}
+
+/// `gm-broker doctor`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DoctorArgs {
+    /// Exit 30 below this level; raises broker.toml's, never lowers it
+    #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
+    pub min_isolation: Option<Level>,
 }
 
 /// `gm-broker harness`: what `gm-harness` understands.
@@ -177,7 +187,7 @@ pub struct PolicyShowArgs {
     /// Which of the process's two stages
     #[arg(long, value_enum, default_value = "both")]
     pub stage: Stage,
-    /// Which machine: this one, none in particular, or one described in a file
+    /// Which machine: this one, none in particular, or that of a saved `doctor --format json`
     #[arg(long, value_name = "this|none|FILE", default_value = "this")]
     pub host: PathBuf,
 }

@@ -93,6 +93,14 @@ impl Invocation {
         home::open_to_stop(&self.place()?)
     }
 
+    /// Where the home is, by option or environment; nothing is opened.
+    ///
+    /// # Errors
+    /// `usage/arguments` if nothing names one.
+    pub fn home_path(&self) -> Result<PathBuf, Refusal> {
+        self.place()
+    }
+
     fn place(&self) -> Result<PathBuf, Refusal> {
         let root = rustix::process::geteuid().is_root();
         home::resolve(self.home.as_deref(), &self.environment, root)

@@ -108,6 +108,14 @@ pub enum KeyState {
     Weak,
 }
 
+impl KeyState {
+    /// Whether it may sign.
+    #[must_use]
+    pub fn is_good(self) -> bool {
+        self == Self::Good
+    }
+}
+
 impl std::fmt::Display for KeyState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -14,6 +14,8 @@ pub mod message;
 pub mod orders;
 pub mod plan;
 pub mod runner_end;
+#[cfg(feature = "orders")]
+pub mod trials;
 pub mod wire;
 
 /// Version of the link's messages and of the launcher's orders. Both ends are

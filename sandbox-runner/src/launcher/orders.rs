@@ -297,7 +297,7 @@ fn writable(fd: OwnedFd) -> Result<OwnedFd, Fault> {
 }
 
 /// A plain file or a directory; never a device, a FIFO or a socket.
-fn granted(fd: OwnedFd) -> Result<Granted, Fault> {
+pub(crate) fn granted(fd: OwnedFd) -> Result<Granted, Fault> {
     let found = fstat(&fd).map_err(|e| refused("descriptors", e.to_string()))?;
     let kind = FileType::from_raw_mode(found.st_mode);
     if !matches!(kind, FileType::RegularFile | FileType::Directory) {
