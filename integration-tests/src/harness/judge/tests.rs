@@ -8,8 +8,8 @@ use crate::probes::{self, Kind};
 const PLUGIN: &str = "com.test.probe";
 
 fn case(id: &str) -> Case {
-    let rows = probes::table().into_iter();
-    let probe = rows.filter(|probe| probe.id == id).next_back().unwrap();
+    let mut rows = probes::table().into_iter();
+    let probe = rows.find(|probe| probe.id == id).unwrap();
     Case {
         kind: *probe.kinds.first().unwrap(),
         probe,
