@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod machine_code;
 pub mod package;
 pub mod peer;
+pub mod probes;
 pub mod process;
 pub mod records;
 pub mod repository;

@@ -1,0 +1,2 @@
+-- Parentheses in parentheses.
+local deep = @repeat 50000 (@1@repeat 50000 )@

@@ -1,0 +1,2 @@
+// Lists in lists.
+let list = @repeat 50000 [@1@repeat 50000 ]@;

@@ -1,0 +1,3 @@
+-- A sum of half a million, each of its own line.
+local sum = 0 @repeat 500000 + 1
+@

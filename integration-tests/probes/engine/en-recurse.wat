@@ -1,0 +1,20 @@
+;; Calls itself a hundred million times: with a small frame, and with a large one.
+(module
+(;prelude;)
+  (func $small (param $left i32) (result i32)
+    (if (i32.eqz (local.get $left)) (then (return (i32.const 0))))
+    (i32.add (i32.const 1) (call $small (i32.sub (local.get $left) (i32.const 1)))))
+  (func $large (param $left i32) (result i32)
+    (local v128 v128 v128 v128 v128 v128 v128 v128)
+    (if (i32.eqz (local.get $left)) (then (return (i32.const 0))))
+    (local.set 1 (i8x16.splat (local.get $left)))
+    (local.set 2 (i16x8.splat (local.get $left)))
+    (local.set 3 (i32x4.splat (local.get $left)))
+    (i32.add
+      (call $large (i32.sub (local.get $left) (i32.const 1)))
+      (i32x4.extract_lane 0 (i32x4.add (local.get 1) (i32x4.add (local.get 2) (local.get 3))))))
+  (func (export "gm_command") (param $ptr i32) (param $len i32) (result i32)
+    (call $say (i32.const 160) (i32.const 2)
+      (if (result i32) (call $begin (local.get $ptr) (local.get $len))
+        (then (call $large (i32.const 100000000)))
+        (else (call $small (i32.const 100000000)))))))

@@ -1,0 +1,7 @@
+//! The probes themselves, without the harness: `cargo test -p gm-integration-tests
+//! --test probes`.
+
+#[cfg(test)]
+mod controls;
+#[cfg(test)]
+mod walled;
