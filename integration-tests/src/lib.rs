@@ -19,6 +19,8 @@ pub mod machine_code;
 pub mod package;
 pub mod peer;
 pub mod probes;
+#[cfg(feature = "probe-host")]
+pub mod probe_host;
 pub mod process;
 pub mod records;
 pub mod repository;

@@ -81,6 +81,22 @@ impl Grants {
         })
     }
 
+    /// At most one directory, and what the child may write.
+    #[cfg(feature = "apart")]
+    pub(crate) fn of(read: Option<&Granted>, data_bytes: u64, ids: &Ids) -> Result<Self, Fault> {
+        let grant = |granted: &Granted| {
+            Ok(Grant {
+                directory: granted.directory,
+                how: How::Move(detached(granted, ids)?),
+            })
+        };
+        Ok(Self {
+            grants: read.map(grant).transpose()?.into_iter().collect(),
+            hidden: Vec::new(),
+            data_bytes,
+        })
+    }
+
     /// Inodes that they take in the root.
     pub(crate) fn inodes(&self) -> u32 {
         let grants = u32::try_from(self.grants.len()).unwrap_or(u32::MAX);
