@@ -18,9 +18,9 @@ pub mod kernel;
 pub mod machine_code;
 pub mod package;
 pub mod peer;
-pub mod probes;
 #[cfg(feature = "probe-host")]
 pub mod probe_host;
+pub mod probes;
 pub mod process;
 pub mod records;
 pub mod repository;

@@ -61,7 +61,10 @@ impl Layer {
     /// The layer of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|layer| layer.as_str() == name)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|layer| layer.as_str() == name)
     }
 }
 

@@ -16,11 +16,22 @@ pub(super) struct Request {
     pub(super) profile: Profile,
     pub(super) without: Without,
     pub(super) changes: Vec<Change>,
-    /// A mutant of the filters, by its number.
-    pub(super) mutant: Option<usize>,
+    /// Other filters than the profile's.
+    pub(super) filters: Filters,
     pub(super) limit: Duration,
-    /// Id and words of the probe.
+    /// Id and words of the probe; none = the twin: the engine itself with honest code.
     pub(super) words: Vec<String>,
+}
+
+/// Which filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filters {
+    /// The profile's.
+    Own,
+    /// A mutant of them, by its number.
+    Mutant(usize),
+    /// Those that report every call that they don't allow.
+    Tracing,
 }
 
 impl Request {
@@ -28,11 +39,18 @@ impl Request {
     pub(super) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut words = words.into_iter();
         let (mut profile, mut layers, mut changes) = (None, Vec::new(), Vec::new());
-        let (mut mutant, mut limit) = (None, USUAL_S);
-        loop {
-            let word = words.next().ok_or("`--` and the id of a probe are missing")?;
-            if word == "--" {
-                break;
+        let (mut filters, mut limit, mut twin) = (Filters::Own, USUAL_S, false);
+        while let Some(word) = words.next().filter(|word| word != "--") {
+            match word.as_str() {
+                "--twin" => {
+                    twin = true;
+                    continue;
+                }
+                "--trace" => {
+                    filters = Filters::Tracing;
+                    continue;
+                }
+                _ => {}
             }
             let value = words.next().ok_or(format!("{word} needs a value"))?;
             let wrong = || format!("{word} knows no {value:?}");
@@ -40,7 +58,7 @@ impl Request {
                 "--profile" => profile = Some(Profile::from_name(&value).ok_or_else(wrong)?),
                 "--without" => layers.push(Layer::from_name(&value).ok_or_else(wrong)?),
                 "--change" => changes.push(Change::parse(&value).ok_or_else(wrong)?),
-                "--mutant" => mutant = Some(value.parse().map_err(|_| wrong())?),
+                "--mutant" => filters = Filters::Mutant(value.parse().map_err(|_| wrong())?),
                 "--limit-s" => {
                     let seconds = value.parse().ok().filter(|s| (1..=MOST_S).contains(s));
                     limit = seconds.ok_or_else(wrong)?;
@@ -49,18 +67,23 @@ impl Request {
             }
         }
         let words: Vec<String> = words.collect();
-        if words.first().is_none_or(String::is_empty) || words.iter().any(|w| w.contains('\0')) {
-            return Err("the id of a probe is missing, or a word holds a NUL".into());
+        let named = words.first().is_some_and(|id| !id.is_empty());
+        if named == twin || words.iter().any(|word| word.contains('\0')) {
+            return Err("give `-- ID` of a probe, without a NUL, or --twin".into());
         }
         let together = |(one, other): (Layer, Layer)| {
             let (one, other) = (one.as_str(), other.as_str());
             format!("{one} and {other} can't both be left out: nothing would hold the probe")
         };
+        let without = Without::of(layers).map_err(together)?;
+        if without.has(Layer::Net) && profile == Some(Profile::Http) {
+            return Err("http has the host's network: net can't be left out".into());
+        }
         Ok(Self {
             profile: profile.ok_or("--profile is missing")?,
-            without: Without::of(layers).map_err(together)?,
+            without,
             changes,
-            mutant,
+            filters,
             limit: Duration::from_secs(limit),
             words,
         })
@@ -102,6 +125,7 @@ mod tests {
             "--profile native --without pid --without cgroup -- a",
             "--profile native --limit-s 0 -- a",
             "--profile native --exec /bin/sh -- a",
+            "--profile native --twin -- a",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

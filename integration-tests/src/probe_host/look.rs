@@ -13,11 +13,16 @@ const LEAKED: u64 = 1 << 9;
 /// Compares what the process says of itself, and what /proc says of it.
 pub(super) fn compare(request: &Request, report: &Report, pid: i32) -> Result<(), String> {
     from_inside(request, report)?;
-    from_outside(request.without, pid)?;
+    from_outside(request, pid)?;
     let limits = read(pid, "limits")?;
-    let files = limits.lines().find(|line| line.starts_with("Max open files"));
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
     let files = files.and_then(|line| line.split_whitespace().nth(3));
-    let raised = request.changes.iter().any(|c| c.to_string().contains("Max open files"));
+    let raised = request
+        .changes
+        .iter()
+        .any(|c| c.to_string().contains("Max open files"));
     if !raised {
         same(Layer::Rlimits, request.without, files == Some("64"))?;
     }
@@ -31,15 +36,18 @@ fn from_inside(request: &Request, report: &Report) -> Result<(), String> {
     same(Layer::Landlock, without, report.root_refused)?;
     same(Layer::User, without, report.uids == [INNER_ID; 3])?;
     same(Layer::Descriptors, without, report.fds & LEAKED == 0)?;
-    // 0 to 3, the executable of a program, and the one that is left open.
-    let known = 0b1_1111 | LEAKED;
+    // 0 to 2, the three that an engine may have, and the one that is left open.
+    let known = 0b11_1111 | LEAKED;
     if report.fds & !known != 0 || !report.no_new_privs || report.dumpable {
-        return Err(format!("a wall that can't be left out is missing: {report:?}"));
+        return Err(format!(
+            "a wall that can't be left out is missing: {report:?}"
+        ));
     }
     Ok(())
 }
 
-fn from_outside(without: Without, pid: i32) -> Result<(), String> {
+fn from_outside(request: &Request, pid: i32) -> Result<(), String> {
+    let without = request.without;
     let kinds = [
         (Layer::User, "user"),
         (Layer::Pid, "pid"),
@@ -47,7 +55,11 @@ fn from_outside(without: Without, pid: i32) -> Result<(), String> {
         (Layer::Ipc, "ipc"),
         (Layer::Uts, "uts"),
     ];
+    let shares = request.profile.engine().shares_network();
     for (layer, kind) in kinds {
+        if layer == Layer::Net && shares {
+            continue;
+        }
         same(layer, without, namespace(pid, kind)? != own(kind)?)?;
     }
     if namespace(pid, "mnt")? == own("mnt")? {
@@ -65,7 +77,6 @@ fn from_outside(without: Without, pid: i32) -> Result<(), String> {
 
 /// That the layer is up exactly if it isn't left out.
 fn same(layer: Layer, without: Without, up: bool) -> Result<(), String> {
-    // gm-http has the host's network anyway.
     if up != without.has(layer) {
         return Ok(());
     }

@@ -7,11 +7,18 @@
 //!
 //! ```text
 //! gm-probe-host --profile PROFILE [--without LAYER]... [--change CHANGE]...
-//!               [--limit-s N] -- ID [KEY=VALUE]...
+//!               [--mutant N | --trace] [--limit-s N] (-- ID [KEY=VALUE]... | --twin)
 //! ```
-//! Output: `ABLATED layer=L` for each layer that is left out, `CHANGED C` for each
-//! change, the probe's report line if it came to it, `group oom_kills=N pids_refused=N`,
-//! and at last `ending=exited:N | signal:N | forbidden:NR | timed_out`.
+//! `--change` makes one thing weaker, `--mutant` is one of the policy's mutants, and
+//! behind the filters of `--trace` every call that isn't allowed is reported, also those
+//! that the profile would kill for without a word. `--twin` runs the shipped engine with
+//! honest code of ours instead.
+//!
+//! Output: `ABLATED layer=L` for each layer that is left out, `CHANGED C` for whatever
+//! else is weaker, the probe's report line if it came to it,
+//! `group oom_kills=N pids_refused=N`, `call nr=N args=A,B,C,D,E,F` if one was forbidden
+//! and reported, and at last `ending=exited:N | signal:N | forbidden:NR | timed_out`;
+//! of a twin `twin=` and what became of it.
 //! Exit: 0 it was run, 2 usage, 30 a wall could not be put up, 64 no such probe,
 //! 70 the walls are not what was asked for.
 
@@ -20,6 +27,8 @@ mod host;
 mod inside;
 mod linked;
 mod look;
+mod start;
+mod twin;
 mod walls;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 
 use gm_manifest::{Filesystem, GrantPath, Manifest, Network};
+use gm_policy::mutation::{Mutant, Mutants};
 use gm_policy::{CompilePlan, LayerName, Operator, Plan, Told};
 use gm_protocol::plan::{
     Abi, CompileSetup, Engine, FileGrant, Filters, HostOps, HttpSetup, LandlockRule, Limits,
@@ -156,7 +157,9 @@ fn plan(profile: Profile, paths: Paths<'_>, operator: &Operator) -> Result<Plan,
         let read = paths.granted.map(|path| format!("{path:?}"));
         let write = if paths.data { "\"$DATA\"" } else { "" };
         let read = read.unwrap_or_default();
-        text.push_str(&format!("filesystem = {{ read = [{read}], write = [{write}] }}\n"));
+        text.push_str(&format!(
+            "filesystem = {{ read = [{read}], write = [{write}] }}\n"
+        ));
     }
     if profile == Profile::Http {
         text.push_str("network = { hosts = [\"probe.example:443\"] }\n");
@@ -244,7 +247,11 @@ fn http(
 
 /// The filters of one mutant of the profile.
 pub(super) fn mutant(profile: Profile, number: usize) -> Result<Filters, String> {
-    Err(format!("{} has no mutant {number}", profile.as_str()))
+    let mutants = Mutants::of(profile.engine()).map_err(|e| e.to_string())?;
+    let mutant = mutants.list.get(number);
+    mutant
+        .map(Mutant::filters)
+        .ok_or(format!("{} has no mutant {number}", profile.as_str()))
 }
 
 #[cfg(test)]

@@ -86,7 +86,9 @@ impl MountFlag {
 }
 
 fn flag(name: &str) -> Option<MountFlag> {
-    MountFlag::ALL.into_iter().find(|flag| flag.as_str() == name)
+    MountFlag::ALL
+        .into_iter()
+        .find(|flag| flag.as_str() == name)
 }
 
 #[cfg(test)]
@@ -95,7 +97,14 @@ mod tests {
 
     #[test]
     fn a_change_comes_back_by_its_text() {
-        for text in ["mount:ro", "limit:Max open files", "group:cpu", "right:4", "net:2", "scope:1"] {
+        for text in [
+            "mount:ro",
+            "limit:Max open files",
+            "group:cpu",
+            "right:4",
+            "net:2",
+            "scope:1",
+        ] {
             assert_eq!(Change::parse(text).unwrap().to_string(), text);
         }
         for text in ["mount:x", "group:x", "right:3", "right:0", "x:1", "mount"] {

@@ -15,12 +15,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use gm_protocol::orders::{Fault, WaitStatus};
-use gm_protocol::plan::{CODE_PATH, Control, Engine, FD_LINK, Limits};
+use gm_protocol::plan::{CODE_PATH, Control, Engine, Limits, WARM_PATH};
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::cgroup::{Group, GroupLimits, Instance, Tree, sweep};
 use super::child::{Child, Exec};
-use super::engines::Engines;
+use super::engines::{Engines, file_name, libraries};
 use super::fault::{config, refused, wall};
 use super::grants::Grants;
 use super::house::{hold, last_cap, network_of, slots};
@@ -43,7 +43,6 @@ pub struct Apart {
     slots: Slots,
     scratch: PathBuf,
     last_cap: u32,
-    engines: Engines,
     live: (PathBuf, File),
     /// Hangs up when who started us is gone.
     parent: OwnedFd,
@@ -56,14 +55,12 @@ pub struct Order<'a> {
     pub engine: Engine,
     /// Its limits.
     pub limits: &'a Limits,
-    /// This very binary.
-    pub binary: BorrowedFd<'a>,
-    /// Its arguments.
-    pub argv: Vec<CString>,
-    /// Its end of the link.
-    pub link: BorrowedFd<'a>,
+    /// This very binary and its arguments; none = the engine itself.
+    pub own: Option<(BorrowedFd<'a>, Vec<CString>)>,
+    /// Its descriptors by number, ascending from 3, the link.
+    pub fds: Vec<(i32, BorrowedFd<'a>)>,
     /// The bytes that lie where the code does.
-    pub code: (BorrowedFd<'a>, u64),
+    pub code: Option<(BorrowedFd<'a>, u64)>,
     /// A directory that it may read.
     pub granted: Option<&'a File>,
     /// What is left out.
@@ -107,7 +104,6 @@ impl Apart {
         let tree = Tree::find("").map_err(io("cgroup"))?;
         sweep(&tree, &places.live);
         let live = hold(&places.live, instance)?;
-        let engines = Engines::open().map_err(io("engines"))?;
         let parent = rustix::process::getppid()
             .and_then(|parent| pidfd_open(parent, PidfdFlags::empty()).ok())
             .ok_or_else(|| config("start", "the parent is gone"))?;
@@ -118,7 +114,6 @@ impl Apart {
             slots,
             scratch: places.scratch,
             last_cap,
-            engines,
             live,
             parent,
         };
@@ -136,7 +131,11 @@ impl Apart {
         let ids = self.ids(order.without)?;
         let group = match order.without.has(Layer::Cgroup) {
             true => None,
-            false => Some(self.instance.group(&weaker(order.limits, order.changes), None)?.1),
+            false => Some(
+                self.instance
+                    .group(&weaker(order.limits, order.changes), None)?
+                    .1,
+            ),
         };
         let mut held = Held(group);
         let process = self.launch(&order, &ids, held.0.as_ref())?;
@@ -161,30 +160,24 @@ impl Apart {
         ids: &Ids,
         group: Option<&Group>,
     ) -> Result<Process, Fault> {
-        let code = Content {
-            name: CODE_PATH.trim_start_matches('/').to_owned(),
-            from: order.code.0,
-            offset: 0,
-            bytes: order.code.1,
-            executable: order.engine == Engine::Program,
-        };
-        let has_code = order.engine.has_code_file() || code.executable;
-        let contents: Vec<_> = has_code.then_some(code).into_iter().collect();
-        let libraries = Libraries::prepare(self.engines.libraries(order.engine)?, true)?;
+        let (dynamic, found) = (order.engine.has_libraries(), libraries());
+        let found = if dynamic { found } else { Ok(Vec::new()) };
+        let libraries = Libraries::prepare(&found.map_err(|e| config("libraries", e))?, true)?;
         let granted = order.granted.map(granted).transpose()?;
         let grants = Grants::of(granted.as_ref(), data_bytes(order), ids)?;
         let mut limits = bounds(order.limits, true);
         // As the launcher: the group is to refuse first.
         limits.processes = limits.processes.map(|most| most.saturating_mul(2));
+        let engines = match order.own {
+            Some(_) => None,
+            None => Some(Engines::open().map_err(|e| config("engines", e.to_string()))?),
+        };
+        let contents = contents(order, engines.as_ref())?;
         let inodes = grants.inodes().saturating_add(libraries.inodes());
         let options = CString::new(mounts::options(&contents, inodes))
             .map_err(|_| refused("start", "a NUL in a text"))?;
         let child = Child {
-            exec: Some(Exec {
-                engine: order.binary,
-                argv: order.argv.clone(),
-                fds: vec![(FD_LINK, order.link)],
-            }),
+            exec: Some(exec(order, engines.as_ref())?),
             drop_groups: true,
             network: network_of(order.engine),
             scratch: &self.scratch,
@@ -231,12 +224,8 @@ impl Apart {
             start::map_ids(process.pid, ids)?;
         }
         start::say_go(&ours)?;
-        start::follow(
-            &mut process,
-            &ours,
-            Some(order.binary),
-            self.parent.as_fd(),
-        )?;
+        let engine = child.exec.as_ref().map(|exec| exec.engine);
+        start::follow(&mut process, &ours, engine, self.parent.as_fd())?;
         Ok(process)
     }
 }
@@ -278,6 +267,11 @@ impl Living {
     /// Its status, if it is dead.
     pub fn status(&mut self) -> Option<WaitStatus> {
         self.process.status()
+    }
+
+    /// Waits for its death by itself; `false` = it still lives.
+    pub fn wait(&mut self, deadline: Instant) -> bool {
+        self.process.reap(deadline).is_some()
     }
 
     /// Its number for us.
@@ -326,6 +320,47 @@ impl Drop for Living {
             group.remove();
         }
     }
+}
+
+fn exec<'a>(order: &'a Order<'_>, engines: Option<&'a Engines>) -> Result<Exec<'a>, Fault> {
+    let (engine, argv) = match (&order.own, engines) {
+        (Some((binary, argv)), _) => (*binary, argv.clone()),
+        (None, Some(engines)) => {
+            let memory = CString::new(order.limits.memory_bytes.to_string());
+            let memory = memory.map_err(|_| refused("start", "a NUL in a text"))?;
+            let name = file_name(order.engine).to_owned();
+            (engines.binary(order.engine)?.fd(), vec![name, memory])
+        }
+        (None, None) => return Err(refused("start", "nothing to execute")),
+    };
+    Ok(Exec {
+        engine,
+        argv,
+        fds: order.fds.clone(),
+    })
+}
+
+fn contents<'a>(
+    order: &'a Order<'_>,
+    engines: Option<&'a Engines>,
+) -> Result<Vec<Content<'a>>, Fault> {
+    let content = |path: &str, from, bytes| Content {
+        name: path.trim_start_matches('/').to_owned(),
+        from,
+        offset: 0,
+        bytes,
+        executable: path == CODE_PATH && order.engine == Engine::Program,
+    };
+    let has_code = order.engine.has_code_file() || order.engine == Engine::Program;
+    let code = order.code.filter(|_| has_code);
+    let code = code.map(|(from, bytes)| content(CODE_PATH, from, bytes));
+    let warm = engines
+        .map(|engines| engines.warm(order.engine))
+        .transpose()?;
+    let warm = warm
+        .flatten()
+        .map(|warm| content(WARM_PATH, warm.fd(), warm.bytes));
+    Ok(code.into_iter().chain(warm).collect())
 }
 
 fn granted(directory: &File) -> Result<Granted, Fault> {

@@ -126,10 +126,7 @@ pub(crate) fn live(child: &Child<'_>, start: &OwnedFd) -> ! {
 
 /// Waits for the word on `start`, takes the steps of `walk`, and tells there which
 /// of them failed.
-pub(super) fn go(
-    start: &OwnedFd,
-    walk: impl FnOnce() -> Result<TrialDone, (Step, Errno)>,
-) -> ! {
+pub(super) fn go(start: &OwnedFd, walk: impl FnOnce() -> Result<TrialDone, (Step, Errno)>) -> ! {
     let mut go = [0];
     match rustix::io::retry_on_intr(|| rustix::io::read(start, &mut go)) {
         Ok(1) => {}

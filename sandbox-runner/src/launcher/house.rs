@@ -299,7 +299,12 @@ impl House {
     }
 }
 
-pub(super) fn slots(euid: u32, settings: &Settings, places: &Places, passwd: &str) -> Result<Slots, Fault> {
+pub(super) fn slots(
+    euid: u32,
+    settings: &Settings,
+    places: &Places,
+    passwd: &str,
+) -> Result<Slots, Fault> {
     if euid != 0 {
         let gid = rustix::process::getegid().as_raw();
         return Ok(Slots::Shared { uid: euid, gid });

@@ -176,9 +176,7 @@ pub(super) fn channel() -> Result<(OwnedFd, OwnedFd), Fault> {
 
 /// The child may begin with its steps.
 pub(super) fn say_go(channel: &OwnedFd) -> Result<(), Fault> {
-    rustix::io::write(channel, &[1])
-        .map(drop)
-        .map_err(broken)
+    rustix::io::write(channel, &[1]).map(drop).map_err(broken)
 }
 
 fn broken(errno: Errno) -> Fault {

@@ -104,7 +104,10 @@ fn restrict(mut setup: Setup, inside: &Inside<'_>) -> Result<u32, WallError> {
         Change::Right(bit) => *bit,
         _ => 0,
     };
-    let gone = inside.changes.iter().fold(0, |bits, each| bits | gone(each));
+    let gone = inside
+        .changes
+        .iter()
+        .fold(0, |bits, each| bits | gone(each));
     let less = |rule: &LandlockRule| LandlockRule {
         path: rule.path,
         rights: rule.rights & !gone,
