@@ -16,6 +16,7 @@
 pub mod home;
 pub mod kernel;
 pub mod machine_code;
+pub mod mutation;
 pub mod package;
 pub mod peer;
 #[cfg(feature = "probe-host")]

@@ -7,9 +7,9 @@
 
 mod changes;
 
-use gm_protocol::plan::{Engine, Filters};
+use gm_protocol::plan::{Engine, Filters, SockFilter};
 
-use crate::cbpf::{Program, SeccompData};
+use crate::cbpf::{Program, RET_K, SeccompData};
 use crate::compiled::CompileError;
 use crate::lower::{LowerError, compile};
 use crate::mtbdd::{Diagrams, Id, NODE_CAP, Undecided};
@@ -190,6 +190,15 @@ impl Mutants {
         })
     }
 
+    /// The same by the name of a profile.
+    ///
+    /// # Errors
+    /// As [`Mutants::of`], or there is no such profile.
+    pub fn named(profile: &str) -> Result<Self, MutationError> {
+        let none = || MutationError::Profile(format!("no profile {profile}").into());
+        Self::of(Engine::from_name(profile).ok_or_else(none)?)
+    }
+
     /// What the policy itself answers where a stranger's code runs.
     #[must_use]
     pub fn original(&self, data: &SeccompData) -> u32 {
@@ -239,7 +248,27 @@ pub fn tracing(engine: Engine) -> Result<Filters, MutationError> {
             rule.action = trapped(rule.action);
         }
     }
-    Ok(filters(&programs(&spec)?))
+    // What is left of kills is said of foreign architectures, by no rule.
+    let Filters {
+        soft,
+        loading,
+        running,
+        veto,
+    } = filters(&programs(&spec)?);
+    let kills = |mut program: Vec<SockFilter>| {
+        for op in &mut program {
+            if op.code == RET_K && op.k == Action::KillProcess.word() {
+                op.k = Action::Trap.word();
+            }
+        }
+        program
+    };
+    Ok(Filters {
+        soft: kills(soft),
+        loading: kills(loading),
+        running: kills(running),
+        veto: kills(veto),
+    })
 }
 
 fn profile(engine: Engine) -> Result<(Arch, EngineProfile), MutationError> {

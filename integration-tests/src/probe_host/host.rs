@@ -116,13 +116,15 @@ fn words(request: &Request) -> Vec<String> {
 enum Ending {
     Exited(i32),
     Signal(i32),
-    Forbidden(i32, [u64; 6]),
+    Forbidden(i32),
     TimedOut,
 }
 
 struct Ended {
     line: Option<String>,
     counted: Counted,
+    /// The first call that the process said it was refused.
+    call: Option<(i32, [u64; 6])>,
     ending: Ending,
 }
 
@@ -136,14 +138,14 @@ impl Ended {
         lines.push(format!(
             "group oom_kills={oom_kills} pids_refused={pids_refused}"
         ));
-        if let Ending::Forbidden(nr, args) = &self.ending {
+        if let Some((nr, args)) = &self.call {
             let args: Vec<_> = args.iter().map(|arg| format!("{arg:#x}")).collect();
             lines.push(format!("call nr={nr} args={}", args.join(",")));
         }
         lines.push(match &self.ending {
             Ending::Exited(status) => format!("ending=exited:{status}"),
             Ending::Signal(signal) => format!("ending=signal:{signal}"),
-            Ending::Forbidden(nr, _) => format!("ending=forbidden:{nr}"),
+            Ending::Forbidden(nr) => format!("ending=forbidden:{nr}"),
             Ending::TimedOut => "ending=timed_out".to_owned(),
         });
         lines
@@ -187,6 +189,7 @@ fn host(request: &Request, walls: &Walls, abi: u32) -> Result<Ended, Failed> {
     Ok(Ended {
         line: heard.line(),
         counted,
+        call: heard.forbidden,
         ending: heard.ending(in_time.then_some(own_end.unwrap_or(status))),
     })
 }
@@ -231,10 +234,10 @@ impl Heard {
         match (status, self.forbidden) {
             (None, _) => Ending::TimedOut,
             (Some(WaitStatus::Exited(status)), _) => Ending::Exited(status),
-            (Some(WaitStatus::Signaled(signal)), Some((nr, args)))
+            (Some(WaitStatus::Signaled(signal)), Some((nr, _)))
                 if signal == rustix::process::Signal::SYS.as_raw() =>
             {
-                Ending::Forbidden(nr, args)
+                Ending::Forbidden(nr)
             }
             (Some(WaitStatus::Signaled(signal)), _) => Ending::Signal(signal),
         }
