@@ -178,6 +178,7 @@ fn witness(
         return Ok(());
     };
     let mut way = way(killer.variant);
+    way.options = vec!["--bare".to_owned()];
     let before = host.probe(profile, &killer.id, &way)?;
     way.options = mutated(mutant);
     let after = host.probe(profile, &killer.id, &way)?;

@@ -28,7 +28,9 @@ pub(super) struct Request {
 pub(super) enum Filters {
     /// The profile's.
     Own,
-    /// A mutant of them, by its number.
+    /// The profile's without granted paths, whatever the words say.
+    Bare,
+    /// A mutant of those, by its number.
     Mutant(usize),
     /// Those that report every call that they don't allow.
     Tracing,
@@ -48,6 +50,10 @@ impl Request {
                 }
                 "--trace" => {
                     filters = Filters::Tracing;
+                    continue;
+                }
+                "--bare" => {
+                    filters = Filters::Bare;
                     continue;
                 }
                 _ => {}

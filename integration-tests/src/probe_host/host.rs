@@ -38,7 +38,7 @@ pub(super) fn run(request: &Request, out: &mut impl Write) -> Result<u8, Failed>
     let abi = landlock_abi().min(LANDLOCK_NEWEST);
     let mut walls = Walls::of(request.profile, paths(request), abi).map_err(Failed::broken)?;
     match request.filters {
-        Filters::Own => {}
+        Filters::Own | Filters::Bare => {}
         Filters::Mutant(number) => {
             let filters = super::walls::mutant(request.profile, number);
             walls.filters = filters.map_err(Failed::broken)?;
@@ -82,7 +82,7 @@ fn what_is_weaker(request: &Request) -> Vec<String> {
         .iter()
         .map(|change| format!("CHANGED {change}"));
     let filters = match request.filters {
-        Filters::Own => None,
+        Filters::Own | Filters::Bare => None,
         Filters::Mutant(number) => Some(format!("CHANGED mutant:{number}")),
         Filters::Tracing => Some("CHANGED trace".to_owned()),
     };
@@ -96,7 +96,7 @@ fn paths(request: &Request) -> Paths<'_> {
             granted: request.value("granted"),
             data: request.value("data").is_some(),
         },
-        Filters::Mutant(_) | Filters::Tracing => Paths::default(),
+        Filters::Bare | Filters::Mutant(_) | Filters::Tracing => Paths::default(),
     }
 }
 

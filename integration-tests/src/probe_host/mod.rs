@@ -7,8 +7,9 @@
 //!
 //! ```text
 //! gm-probe-host --profile PROFILE [--without LAYER]... [--change CHANGE]...
-//!               [--mutant N | --trace] [--limit-s N] (-- ID [KEY=VALUE]... | --twin)
+//!               [--bare | --mutant N | --trace] [--limit-s N] (-- ID [KEY=VALUE]... | --twin)
 //! ```
+//! `data=` and `granted=` grant what they name, but not to a mutant, nor with `--bare`.
 //! `--change` makes one thing weaker, `--mutant` is one of the policy's mutants, and
 //! behind the filters of `--trace` every call that isn't allowed is reported, also those
 //! that the profile would kill for without a word. `--twin` runs the shipped engine with
