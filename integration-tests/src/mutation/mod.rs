@@ -16,7 +16,7 @@ mod walls;
 
 use std::path::PathBuf;
 
-pub use run::{Host, Outcome};
+pub use run::{Host, Outcome, Way};
 
 use crate::probes::Probe;
 

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::process::command;
 
+/// Ending of a process that saw itself that a wall is not up.
+const UNWALLED: &str = "unwalled";
+
 /// Where a probe is run, and with what changed.
 #[derive(Debug, Clone, Default)]
 pub struct Way {
@@ -49,6 +52,17 @@ impl Outcome {
         }
     }
 
+    /// That it ran at all.
+    ///
+    /// # Errors
+    /// The process saw itself that a wall is not up.
+    pub fn walled(self) -> Result<Self, String> {
+        match self.ending == UNWALLED {
+            true => Err("a wall could not be put up".to_owned()),
+            false => Ok(self),
+        }
+    }
+
     fn read(stdout: &str) -> Self {
         let mut outcome = Self::default();
         for line in stdout.lines() {
@@ -83,7 +97,11 @@ fn call(line: &str) -> Option<(u32, [u64; 6])> {
 }
 
 impl Host {
-    pub(super) fn new(path: PathBuf) -> Result<Self, String> {
+    /// The probe host of this path.
+    ///
+    /// # Errors
+    /// It isn't there.
+    pub fn new(path: PathBuf) -> Result<Self, String> {
         if !path.is_file() {
             return Err(format!(
                 "no {}: scripts/build-probe-host makes it",
@@ -128,6 +146,7 @@ impl Host {
         let stdout = String::from_utf8_lossy(&ran.stdout).into_owned();
         match ran.status.code() {
             Some(0) => Ok(stdout),
+            Some(30) => Ok(format!("{stdout}ending={UNWALLED}\n")),
             code => Err(format!(
                 "gm-probe-host {profile} {options:?} {words:?}: {code:?} {}",
                 String::from_utf8_lossy(&ran.stderr).trim()

@@ -78,7 +78,7 @@ fn trace(
         for variant in 0..probe.variants {
             let mut way = way(variant);
             way.options = vec!["--trace".to_owned()];
-            let outcome = host.probe(profile, &probe.id, &way)?;
+            let outcome = host.probe(profile, &probe.id, &way)?.walled()?;
             // One of the calls that this profile allows, or none at all.
             let Some((nr, args)) = outcome.call else {
                 continue;
@@ -179,7 +179,7 @@ fn witness(
     };
     let mut way = way(killer.variant);
     way.options = vec!["--bare".to_owned()];
-    let before = host.probe(profile, &killer.id, &way)?;
+    let before = host.probe(profile, &killer.id, &way)?.walled()?;
     way.options = mutated(mutant);
     let after = host.probe(profile, &killer.id, &way)?;
     if before.class() == after.class() {

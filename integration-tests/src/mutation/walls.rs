@@ -340,7 +340,9 @@ impl Seen<'_> {
         if let Some(known) = self.before.get(&key) {
             return Ok(known.clone());
         }
-        let outcome = self.run(profile, hidden.to_vec(), probe, variant)?;
+        let outcome = self
+            .run(profile, hidden.to_vec(), probe, variant)?
+            .walled()?;
         self.before.insert(key, outcome.clone());
         Ok(outcome)
     }

@@ -8,7 +8,11 @@
     reason = "tests: whatever goes wrong fails the one that asked"
 )]
 
+mod ablation;
+mod bait;
+mod host;
 mod mutation;
+mod weakened;
 
 use std::path::PathBuf;
 
