@@ -28,6 +28,7 @@ mod host;
 mod inside;
 mod linked;
 mod look;
+mod program;
 mod start;
 mod twin;
 mod walls;
@@ -49,9 +50,15 @@ pub fn live(arena: &Arena) -> ExitCode {
     if std::env::args().next().as_deref() == Some(INSIDE) {
         inside::live(arena);
     }
-    if let Err(error) = apart::open(arena, HEAP) {
+    let as_program = std::env::args().next().as_deref() == Some(program::NAME);
+    // A program has less, and so does its heap.
+    let heap = if as_program { HEAP / 256 } else { HEAP };
+    if let Err(error) = apart::open(arena, heap) {
         eprintln!("gm-probe-host: no heap: {error}");
         return ExitCode::from(70);
+    }
+    if as_program {
+        return program::live();
     }
     let request = match command::Request::parse(std::env::args().skip(1)) {
         Ok(request) => request,

@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::net::TcpListener;
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use gm_protocol::link::{self, LinkError};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::WaitStatus;
-use gm_protocol::plan::{FD_CODE, FD_LINK, FD_OUTPUT, Hook, Role};
+use gm_protocol::plan::{FD_CODE, FD_LINK, FD_OUTPUT, Hook, Reach, ReachHost, Role};
 use gm_sandbox_runner::apart::Without;
 use gm_sandbox_runner::launcher::apart::{Apart, Order, landlock_abi};
 
@@ -37,8 +38,8 @@ const WASM: &str = r#"(module
   (if (result i32) (i32.lt_s (memory.grow (i32.const 16)) (i32.const 0))
     (then (i32.const 1)) (else (i32.const 0)))))"#;
 const EVENT: &[u8] = b"{\"args\":[]}";
-/// To a port where nobody listens.
-const REQUEST: &[u8] = b"{\"url\":\"http://127.0.0.1:9/\"}";
+/// How long a request may wait for a server that never answers, in milliseconds.
+const PATIENCE: u32 = 300;
 
 /// Runs it; what became of it, in words that are the same each time.
 pub(super) fn run(request: &Request, walls: &Walls, abi: u32) -> Result<String, Failed> {
@@ -70,9 +71,12 @@ pub(super) fn run(request: &Request, walls: &Walls, abi: u32) -> Result<String, 
     })?;
     drop(theirs);
     let mut started = Started::new(ours, living, deadline);
-    let walls = with_hook(walls, hook);
+    // It takes connections, and nobody reads from them.
+    let server = TcpListener::bind("127.0.0.1:0").map_err(Failed::broken)?;
+    let port = server.local_addr().map_err(Failed::broken)?.port();
+    let walls = with_server(with_hook(walls, hook), port);
     let talked = match started.wall_in(request, &walls, abi) {
-        Ok(()) => talk(&mut started, request.profile, hook),
+        Ok(()) => talk(&mut started, request.profile, hook, port),
         // Which of a mutant's filters the engine's own start fails at is no matter.
         Err(failed) if request.filters != Filters::Own => format!("not walled in ({})", failed.why),
         Err(failed) => return Err(failed),
@@ -87,7 +91,11 @@ fn code(profile: Profile, deadline: Instant) -> Result<File, Failed> {
         Profile::Lua => memfd(LUA.as_bytes(), true),
         Profile::Js => memfd(JS.as_bytes(), true),
         Profile::Native => memfd(probes::SHARED, true),
-        Profile::Program => memfd(probes::ELF, true),
+        // This binary, as a program: see `program`.
+        Profile::Program => memfd(
+            &std::fs::read("/proc/self/exe").map_err(Failed::broken)?,
+            true,
+        ),
         Profile::Compile => memfd(&module()?, true),
         Profile::Http => memfd(b"", true),
         Profile::Wasm => compiled(deadline),
@@ -131,7 +139,7 @@ fn compiled(deadline: Instant) -> Result<File, Failed> {
     drop(theirs);
     let mut started = Started::new(ours, living, deadline);
     started.wall_in(&request, &walls, abi)?;
-    let said = talk(&mut started, Profile::Compile, Hook::OnCommitAnalyzed);
+    let said = talk(&mut started, Profile::Compile, Hook::OnCommitAnalyzed, 0);
     if said != "compiled" {
         return Err(Failed::broken(format!("the twin's module: {said}")));
     }
@@ -155,7 +163,7 @@ fn with_hook(walls: &Walls, hook: Hook) -> Walls {
             task.hooks = vec![hook];
             task.output_bytes = 64 << 20;
         }
-        Role::Http(task) => task.allow_private = vec![([127, 0, 0, 1], 9).into()],
+        Role::Http(_) => {}
     }
     Walls {
         filters: walls.filters.clone(),
@@ -166,10 +174,20 @@ fn with_hook(walls: &Walls, hook: Hook) -> Walls {
     }
 }
 
-fn talk(started: &mut Started, profile: Profile, hook: Hook) -> String {
+/// The same walls, where a server of ours may be asked.
+fn with_server(mut walls: Walls, port: u16) -> Walls {
+    if let Role::Http(task) = &mut walls.role {
+        let name = "127.0.0.1".to_owned();
+        task.reach = Reach::Hosts(vec![ReachHost { name, port }]);
+        task.allow_private = vec![([127, 0, 0, 1], port).into()];
+    }
+    walls
+}
+
+fn talk(started: &mut Started, profile: Profile, hook: Hook, port: u16) -> String {
     let said = match profile {
         Profile::Compile => compile(started),
-        Profile::Http => fetch(started),
+        Profile::Http => fetch(started, port),
         Profile::Program => loaded(started).and_then(|()| call(started, Hook::OnCommitAnalyzed)),
         _ => loaded(started).and_then(|()| call(started, hook)),
     };
@@ -227,14 +245,15 @@ fn compile(started: &mut Started) -> Said {
     }
 }
 
-fn fetch(started: &mut Started) -> Said {
+fn fetch(started: &mut Started, port: u16) -> Said {
     loaded(started)?;
-    let (bytes, more) = head(REQUEST);
+    let request = format!("{{\"url\":\"http://127.0.0.1:{port}/\"}}");
+    let (bytes, more) = head(request.as_bytes());
     send(
         started,
         &ToRunner::Fetch {
             id: 1,
-            time_ms: 2000,
+            time_ms: PATIENCE,
             more,
             bytes,
         },
