@@ -5,7 +5,7 @@ use gm_manifest::{Code, Refusal};
 use crate::args::Invocation;
 use crate::args::broker::{GraphDumpArgs, GraphVerb, Verb};
 use crate::output::Output;
-use crate::{policy_verbs, run};
+use crate::{doctor, policy_verbs, run};
 
 /// Carries out one verb; gives the exit code, everything was said.
 pub fn carry_out(verb: Verb, invocation: &Invocation, output: &mut Output) -> u8 {
@@ -17,6 +17,7 @@ pub fn carry_out(verb: Verb, invocation: &Invocation, output: &mut Output) -> u8
                 .map(|(home, config)| run::run(&home, &config, &args, output))
         }
         Verb::Graph(GraphVerb::Dump(args)) => dump(&args, invocation, output),
+        Verb::Doctor(args) => Ok(doctor::run(&args, invocation, output)),
         Verb::Policy(verb) => policy_verbs::run(verb, invocation, output),
     };
     done.unwrap_or_else(|refusal| output.refused(&refusal))

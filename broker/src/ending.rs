@@ -3,6 +3,8 @@
 //! The wait status and the group's counters decide; what the runner said last
 //! only adds detail.
 
+use std::time::Duration;
+
 use gm_manifest::Code;
 use gm_protocol::message::Last;
 use gm_protocol::orders::{Collected, WaitStatus};
@@ -122,6 +124,8 @@ pub enum Cause {
     Stopped,
     /// A deadline passed.
     Deadline,
+    /// The code was not loaded within this time, which is no plugin's to set.
+    LoadDeadline(Duration),
     /// A rule of the link was broken.
     Link(String),
     /// Too many log lines.
@@ -171,10 +175,16 @@ impl Ending {
     pub fn judge(cause: &Cause, collected: Option<&Collected>, last: Option<Last>) -> Self {
         match cause {
             // It stood still for the processes that it did not get.
-            Cause::Deadline if collected.is_some_and(|dead| dead.pids_refused > 0) => {
+            Cause::Deadline | Cause::LoadDeadline(_)
+                if collected.is_some_and(|dead| dead.pids_refused > 0) =>
+            {
                 Self::new(EndingKind::TooManyProcesses, "cgroup").detail("until its deadline")
             }
             Cause::Deadline => Self::new(EndingKind::TimedOut, "deadline"),
+            Cause::LoadDeadline(time) => {
+                let why = format!("loading took over {} s", time.as_secs());
+                Self::new(EndingKind::TimedOut, "deadline").detail(why)
+            }
             Cause::LogFlood => Self::new(EndingKind::LogFlood, "log"),
             Cause::Wall(control, why) => {
                 Self::new(EndingKind::WallMissing, control.as_str()).detail(why.clone())
@@ -376,6 +386,15 @@ mod tests {
         assert_eq!(kind(&killed), EndingKind::TimedOut);
         killed.pids_refused = 1;
         assert_eq!(kind(&killed), EndingKind::TooManyProcesses);
+    }
+
+    #[test]
+    fn a_deadline_of_loading_says_that_it_was_loading() {
+        let killed = dead(WaitStatus::Signaled(9));
+        let cause = Cause::LoadDeadline(Duration::from_secs(10));
+        let ending = Ending::judge(&cause, Some(&killed), None);
+        assert_eq!(ending.kind, EndingKind::TimedOut);
+        assert_eq!(ending.detail.as_deref(), Some("loading took over 10 s"));
     }
 
     #[test]

@@ -146,13 +146,13 @@ fn descriptors(looked: &Looked, expected: &Expected<'_>) -> Result<(), Breach> {
             0..=2 => seen.target == "/dev/null",
             FD_LINK => seen.target.starts_with("socket:["),
             // To and from the program; and to know of its end.
-            _ if expected.engine == Engine::Program && expected.stage == Stage::Loaded => {
+            _ if expected.engine.starts_program() && expected.stage == Stage::Loaded => {
                 seen.target.starts_with("pipe:[") || seen.target == "anon_inode:[pidfd]"
             }
             fd if !expected.engine.descriptors().contains(&fd) => false,
             // Code and assets are mapped and closed before the last filter.
             _ if expected.engine.stays() && expected.stage == Stage::Loaded => false,
-            FD_CODE if expected.engine == Engine::Program => seen.target == UNNAMED_CODE,
+            FD_CODE if expected.engine.starts_program() => seen.target == UNNAMED_CODE,
             _ => seen.target.starts_with("/memfd:"),
         };
         holds(

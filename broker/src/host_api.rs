@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use gm_protocol::abi::LogLevel;
 use gm_protocol::plan::{Hook, HostOp};
 use serde_json::{Value, json};
 
@@ -16,9 +17,6 @@ use crate::logs::{Accepted, LogFile, Rate, harmless};
 use crate::plan::Walls;
 use crate::records::{Recorder, Source};
 use crate::storage::{self, Storage, Unwritten};
-
-/// Names of a log line's level, by number.
-const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 
 /// The host's side of one plugin.
 pub struct HostApi<'a> {
@@ -402,14 +400,13 @@ impl<'a> HostApi<'a> {
     }
 
     fn log(&mut self, open: &Open, level: u8, text: &[u8]) -> Result<(i64, Vec<u8>), Cause> {
-        let Some(level) = LEVELS.get(usize::from(level)) else {
+        let Some(level) = LogLevel::of_number(level) else {
             return Err(Cause::Link("a log line of an unknown level".into()));
         };
         let shown = harmless(text);
         match self.rate.accept(shown.len()) {
             Accepted::Line { dropped } => {
-                let fields =
-                    json!({"level": level, "text": shown, "seq": open.seq, "dropped": dropped});
+                let fields = json!({"level": level.as_str(), "text": shown, "seq": open.seq, "dropped": dropped});
                 self.recorder.log(self.source, &mut self.log, fields);
                 Ok((0, Vec::new()))
             }

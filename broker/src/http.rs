@@ -9,6 +9,7 @@ mod names;
 
 use std::time::{Duration, Instant};
 
+use gm_protocol::abi::CallError;
 use gm_protocol::link::{Budget, Wait};
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::orders::{Looked, Stage};
@@ -19,6 +20,7 @@ use crate::ending::{Cause, Ending, EndingKind};
 use crate::plan::HttpWalls;
 use crate::process::{Order, Process};
 use crate::spawn::{Launcher, SpawnError};
+use crate::started;
 
 /// From `Go` to its word that the last filter is up.
 const LOAD_TIME: Duration = Duration::from_secs(5);
@@ -29,12 +31,6 @@ const SLACK: Duration = Duration::from_secs(1);
 const BEHIND: Duration = Duration::from_millis(200);
 /// How often it is started in one life of the plugin.
 const STARTS: u32 = 4;
-
-/// Statuses of the ABI that it may answer.
-const DENIED: i64 = -1;
-const INVALID: i64 = -3;
-const TOO_BIG: i64 = -4;
-const NET: i64 = -8;
 
 /// What a request came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -254,37 +250,27 @@ impl<'a> Requests<'a> {
         let Some(process) = &self.process else {
             return Value::Null;
         };
-        let (started, looked, walls) = (&process.child.started, &seen.looked, self.walls);
+        let (child, looked, walls) = (&process.child.started, &seen.looked, self.walls);
         json!({
-            "pid": started.pid,
-            "uid": started.uid,
-            "gid": started.gid,
-            "engine_digest": format!("sha256:{}", started.engine_digest.trim_start_matches("sha256:")),
+            "pid": child.pid,
+            "uid": child.uid,
+            "gid": child.gid,
+            "engine_digest": started::engine_digest(child),
             "layers": walls.layers,
-            "seccomp": {
-                "mode": looked.seccomp_mode,
-                "filters": looked.seccomp_filters,
-                "running_calls": walls.calls.0,
-                "ceiling": walls.calls.1,
-            },
+            "seccomp": started::seccomp(looked, walls.calls.0, walls.calls.1, None),
             "no_new_privs": looked.no_new_privs,
             "caps": format!("{:x}", looked.caps),
             "landlock": {"abi": walls.landlock_abi, "ports": self.task.as_ref().and_then(HttpSetup::ports)},
             "namespaces": looked.namespaces,
-            "cgroup": started.cgroups,
-            "limits": {
-                "memory_bytes": looked.memory_bytes,
-                "pids": looked.pids,
-                "cpu_percent": looked.cpu_percent,
-                "time_ms": u64::try_from(walls.timeout.as_millis()).unwrap_or(u64::MAX),
-            },
+            "cgroup": child.cgroups,
+            "limits": started::limits(looked, walls.timeout),
             "hosts": walls.scope,
         })
     }
 }
 
 fn failed(why: &str) -> Fetched {
-    Fetched::Done(NET, why.as_bytes().to_vec())
+    Fetched::Done(CallError::Net.status(), why.as_bytes().to_vec())
 }
 
 /// Its first frame.
@@ -348,10 +334,13 @@ fn exchange(
 
 /// What it may say: a document of the length that it names, or one of four errors.
 fn judged(status: i64, document: Vec<u8>) -> Result<Fetched, Cause> {
-    match status {
-        DENIED => Ok(Fetched::Denied(document)),
-        INVALID | TOO_BIG | NET => Ok(Fetched::Done(status, document)),
-        length if i64::try_from(document.len()) == Ok(length) && is_object(&document) => {
+    let error = (status < 0).then(|| CallError::of_status(status));
+    match (error, status) {
+        (Some(CallError::Denied), _) => Ok(Fetched::Denied(document)),
+        (Some(CallError::Invalid | CallError::TooBig | CallError::Net), _) => {
+            Ok(Fetched::Done(status, document))
+        }
+        (None, length) if i64::try_from(document.len()) == Ok(length) && is_object(&document) => {
             Ok(Fetched::Done(length, document))
         }
         _ => Err(Cause::Link("an answer that is none".into())),

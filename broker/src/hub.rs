@@ -186,8 +186,8 @@ impl Hub {
     }
 
     /// Gives a source event to every plugin that hooks it; waits while one of
-    /// them is too far behind, or too much that others caused still waits. False = nobody is left, or the run is
-    /// interrupted: stop the source.
+    /// them is too far behind, or too much that others caused still waits. False =
+    /// nobody is left, or the run is interrupted: stop the source.
     pub fn push(&self, event: Event) -> bool {
         let event = Arc::new(event);
         let mut state = self.lock();
@@ -195,8 +195,7 @@ impl Hub {
             if state.interrupted || !state.queues.iter().any(|queue| queue.alive) {
                 return false;
             }
-            let full = |queue: &Queue| queue.wants(event.hook) && queue.events.len() >= AHEAD;
-            if !state.queues.iter().any(full) && state.derived_bytes <= DERIVED_AHEAD {
+            if !state.is_full(event.hook) {
                 break;
             }
             state = self.wait(state);
@@ -440,6 +439,12 @@ impl Queue {
 }
 
 impl State {
+    /// Whether a source event for this hook has to wait.
+    fn is_full(&self, hook: Hook) -> bool {
+        let behind = |queue: &Queue| queue.wants(hook) && queue.events.len() >= AHEAD;
+        self.derived_bytes > DERIVED_AHEAD || self.queues.iter().any(behind)
+    }
+
     fn is_quiet(&self) -> bool {
         self.source_done
             && self

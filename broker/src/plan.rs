@@ -187,12 +187,7 @@ impl Walls {
             granted: granted(plan),
             refused: refused(plan),
             profile: plan.profile_digest(),
-            layers: plan
-                .compiled()
-                .layers()
-                .iter()
-                .map(|layer| layer.program.digest())
-                .collect(),
+            layers: plan.compiled().digests(),
             running_calls: plan.running_calls(),
             ceiling: plan.ceiling(),
             wall: plan.wall().name(),

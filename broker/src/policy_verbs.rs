@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args::broker::{PolicyDumpArgs, PolicyShowArgs, PolicyVerb, Stage};
 use crate::args::{Invocation, usage};
 use crate::config::Config;
+use crate::doctor;
 use crate::home::Home;
 use crate::output::Output;
 use crate::plain_file;
@@ -167,6 +168,13 @@ struct Machine {
     landlock_abi: u32,
 }
 
+/// Which of its lines says it, in the saved output of `gm-broker doctor --format json`.
+#[derive(Deserialize)]
+struct Line {
+    schema: Option<String>,
+    kind: Option<String>,
+}
+
 /// Level and Landlock ABI of the machine that was asked for.
 fn machine(host: &Path, home: &Home, config: &Config) -> Result<(Level, u32), Refusal> {
     match host.to_str() {
@@ -185,13 +193,32 @@ fn machine(host: &Path, home: &Home, config: &Config) -> Result<(Level, u32), Re
 fn described(file: &Path) -> Result<(Level, u32), Refusal> {
     let bad = |what: &dyn std::fmt::Display| usage(format!("{}: {what}", file.display()));
     let bytes = plain_file::read(file, MAX_HOST_FILE).map_err(|error| bad(&error))?;
-    let machine: Machine = serde_json::from_slice(&bytes).map_err(|error| bad(&error))?;
+    let machine = machine_in(&bytes).map_err(|error| bad(&error))?;
     let level =
         Level::from_name(&machine.level).ok_or_else(|| bad(&"level must be L2, L3 or L4"))?;
     if !(1..=LANDLOCK_NEWEST).contains(&machine.landlock_abi) {
         return Err(bad(&format!("landlock_abi must be 1 to {LANDLOCK_NEWEST}")));
     }
     Ok((level, machine.landlock_abi))
+}
+
+/// The summary of a saved doctor's report, else the one object that there is.
+fn machine_in(bytes: &[u8]) -> Result<Machine, Box<dyn std::error::Error>> {
+    let objects = serde_json::Deserializer::from_slice(bytes).into_iter::<serde_json::Value>();
+    let objects = objects.collect::<Result<Vec<_>, _>>()?;
+    let is_summary = |object: &serde_json::Value| {
+        let line = Line::deserialize(object);
+        line.is_ok_and(|line| {
+            line.schema.as_deref() == Some(doctor::SCHEMA)
+                && line.kind.as_deref() == Some("summary")
+        })
+    };
+    let found = match objects.as_slice() {
+        [one] => Some(one),
+        many => many.iter().find(|object| is_summary(object)),
+    };
+    let found = found.ok_or("no summary of gm-broker doctor is in it")?;
+    Ok(Machine::deserialize(found)?)
 }
 
 #[cfg(test)]
@@ -223,5 +250,29 @@ mod tests {
         }
         std::fs::write(&file, "{\"level\":\"L3\",\"landlock_abi\":2,\"more\":1}").unwrap();
         assert_eq!(described(&file).unwrap(), (Level::L3, 2));
+    }
+
+    #[test]
+    fn the_saved_report_of_a_doctor_describes_its_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("host.json");
+        let check = "{\"schema\":\"gm.doctor/1\",\"kind\":\"check\",\"id\":\"swap\"}\n";
+        let refusal = "{\"schema\":\"gm.result/1\",\"code\":\"wall/level\"}\n";
+        let summary = "{\"schema\":\"gm.doctor/1\",\"kind\":\"summary\",\"level\":\"L3\",\"landlock_abi\":4}\n";
+        std::fs::write(&file, [check, check, refusal, summary].concat()).unwrap();
+        assert_eq!(described(&file).unwrap(), (Level::L3, 4));
+        for text in [
+            [check, check].concat(),
+            summary.replace("L3", "L0"),
+            [check, &summary.replace("doctor/1", "doctor/2")].concat(),
+            [summary, "{"].concat(),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            assert_eq!(
+                described(&file).unwrap_err().code,
+                Code::UsageArguments,
+                "{text}"
+            );
+        }
     }
 }

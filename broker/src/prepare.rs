@@ -106,21 +106,45 @@ impl<'a> Workshop<'a> {
     }
 }
 
+/// That code of this plugin's kind may run here: of native code, that both of the
+/// operator's words were said. [`native_allowed`] alone makes one.
+#[derive(Debug)]
+pub struct KindAllowed {
+    id: PluginId,
+    kind: Kind,
+}
+
+impl KindAllowed {
+    /// Whether it was said of this plugin, which is native.
+    #[must_use]
+    pub fn is_native(&self, manifest: &Manifest) -> bool {
+        self.kind == Kind::Native && self.kind == manifest.kind() && self.id == *manifest.id()
+    }
+}
+
 /// Native plugins, of either form, need the operator's entry, and at a run the
 /// caller's word too.
 ///
 /// # Errors
 /// `policy/native-disallowed`.
-pub fn native_allowed(manifest: &Manifest, config: &Config, asked: bool) -> Result<(), Refusal> {
+pub fn native_allowed(
+    manifest: &Manifest,
+    config: &Config,
+    asked: bool,
+) -> Result<KindAllowed, Refusal> {
+    let allowed = KindAllowed {
+        id: manifest.id().clone(),
+        kind: manifest.kind(),
+    };
     if manifest.kind() != Kind::Native {
-        return Ok(());
+        return Ok(allowed);
     }
     let missing = if !config.allow_native.contains(manifest.id()) {
         "allow_native of broker.toml does not name it"
     } else if !asked {
         "--allow-native was not given"
     } else {
-        return Ok(());
+        return Ok(allowed);
     };
     let refusal = Refusal::new(
         Code::PolicyNativeDisallowed,
@@ -419,4 +443,36 @@ fn assets(plugin: &VerifiedPlugin) -> Result<(Vec<Asset>, Option<OwnedFd>), Refu
         seal(fd).map_err(|error| failed(&error))?;
     }
     Ok((list, fd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(id: &str, kind: &str) -> Manifest {
+        let text = format!(
+            "[identity]\nplugin_id = \"{id}\"\npublic_key = \"\"\n[plugin]\nname = \"A\"\n\
+             version = \"1.0.0\"\napi_version = \"2.0\"\nkind = \"{kind}\"\nentrypoint = \"a\"\n"
+        );
+        Manifest::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn native_code_needs_both_words_and_they_are_of_one_plugin_alone() {
+        let native = manifest("com.x.y", "native");
+        let config = Config::default();
+        assert!(native_allowed(&native, &config, true).is_err());
+        let named = Config {
+            allow_native: [native.id().clone()].into(),
+            ..config
+        };
+        assert!(native_allowed(&native, &named, false).is_err());
+        let allowed = native_allowed(&native, &named, true).unwrap();
+        assert!(allowed.is_native(&native));
+        assert!(!allowed.is_native(&manifest("com.x.z", "native")));
+        let script = manifest("com.x.y", "lua");
+        assert!(!allowed.is_native(&script));
+        let allowed = native_allowed(&script, &named, false).unwrap();
+        assert!(!allowed.is_native(&script) && !allowed.is_native(&native));
+    }
 }

@@ -261,6 +261,10 @@ pub fn ending_for_people(
             "{id} │ finished, {} calls, {} errors",
             tally.calls, tally.errors
         ),
+        // No call's limit: what is loaded has a fixed time.
+        EndingKind::TimedOut if ending.detail.is_some() => format!(
+            "{id} │ stopped{detail}, a fixed limit that nothing raises; do less where it is loaded (top level, start function, constructors), and the rest in a hook"
+        ),
         EndingKind::TimedOut => format!(
             "{id} │ stopped{during}: over time_limit {limit}{line}; raise permissions.time_limit, or do less in one call"
         ),
@@ -268,17 +272,19 @@ pub fn ending_for_people(
             "{id} │ stopped{during}: over memory_limit {limit}{line} (seen by {layer}); raise permissions.memory_limit, or keep less"
         ),
         EndingKind::ForbiddenSyscall => {
-            let call = ending
+            let why = ending
                 .seccomp
                 .as_ref()
                 .and_then(|seen| seen.nr)
                 .map_or_else(
-                    || "a call that was not reported".to_owned(),
-                    |nr| call_name(nr).map_or_else(|| format!("call {nr}"), str::to_owned),
+                    || "killed by a filter that kills at once: which call is not known".to_owned(),
+                    |nr| {
+                        let call =
+                            call_name(nr).map_or_else(|| format!("call {nr}"), str::to_owned);
+                        format!("{call} is forbidden by its seccomp profile")
+                    },
                 );
-            format!(
-                "{id} │ stopped{during}: {call} is forbidden by its seccomp profile; see gm-broker policy show {id}"
-            )
+            format!("{id} │ stopped{during}: {why}; see gm-broker policy show {id}")
         }
         kind => format!("{id} │ {}{during} (layer {layer}){detail}", kind.as_str()),
     }
@@ -287,4 +293,51 @@ pub fn ending_for_people(
 /// A call's name on this machine.
 fn call_name(nr: i32) -> Option<&'static str> {
     gm_policy::name_of(gm_policy::Arch::native()?, u32::try_from(nr).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ending::Cause;
+
+    fn told(ending: &Ending, reached: &Reached) -> String {
+        let source = Source {
+            id: "com.test.a".to_owned(),
+            version: "0.1.0".to_owned(),
+            kind: "lua",
+        };
+        ending_for_people(&source, ending, &Tally::default(), reached)
+    }
+
+    #[test]
+    fn a_limit_of_loading_is_not_told_as_the_time_limit() {
+        let limit = |text: &str| Reached {
+            limit: Some(text.to_owned()),
+            ..Reached::default()
+        };
+        let cause = Cause::LoadDeadline(Duration::from_secs(10));
+        let loading = told(&Ending::judge(&cause, None, None), &limit("10s"));
+        assert!(loading.contains("loading took over 10 s"), "{loading}");
+        assert!(!loading.contains("time_limit"), "{loading}");
+        let call = told(&Ending::judge(&Cause::Deadline, None, None), &limit("2s"));
+        assert!(call.contains("over time_limit 2s"), "{call}");
+    }
+
+    #[test]
+    fn a_call_that_nobody_could_report_is_told_as_such() {
+        let mut ending = Ending::new(EndingKind::ForbiddenSyscall, "seccomp");
+        let text = told(&ending, &Reached::default());
+        assert!(
+            text.contains("kills at once: which call is not known"),
+            "{text}"
+        );
+        ending.seccomp = Some(crate::ending::SeenCall {
+            nr: Some(41),
+            args: [0; 6],
+        });
+        let text = told(&ending, &Reached::default());
+        assert!(text.contains("socket is forbidden"), "{text}");
+    }
 }

@@ -28,7 +28,7 @@ use crate::signals::Signals;
 use crate::source::Repository;
 use crate::stream::Feed;
 use crate::supervise::Hosted;
-pub use command::{Asked, command};
+pub use command::Asked;
 use result::Fate;
 use walk::{Hosting, Walked};
 
@@ -86,7 +86,7 @@ pub fn hosted_after(
     output: &mut Output,
     first: impl FnOnce(&Session) -> Result<(), Refusal>,
 ) -> Result<u8, Refusal> {
-    ready(home, config, args.options.min_isolation, |ready| {
+    ready(home, config, args.options.hosting.min_isolation, |ready| {
         first(ready.session)?;
         ready.host(home, config, args, None, output)
     })
@@ -139,12 +139,7 @@ impl Ready<'_> {
         given: Option<(Feed, &Graph)>,
         output: &mut Output,
     ) -> Result<u8, Refusal> {
-        let Self {
-            session,
-            signals,
-            level,
-        } = *self;
-        let (mut feed, graph) = match given {
+        let (feed, graph) = match given {
             Some((feed, graph)) => (feed, graph.clone()),
             None => {
                 let feed = Feed::open(config, &args.options)?;
@@ -153,24 +148,25 @@ impl Ready<'_> {
             }
         };
         let ids = ids(home, args, output)?;
-        let preparer = Preparer::open(home, config, session.launcher(), args.options.allow_native)?;
-        let recorder = recorder(home, config, &args.options, output)?;
+        let options = &args.options;
+        let launcher = self.session.launcher();
+        let preparer = Preparer::open(home, config, launcher, options.hosting.allow_native)?;
+        let recorder = recorder(home, config, options, output)?;
         recorder.run(
             "run_started",
-            started(home, &feed, Some((session, level)), &ids)?,
+            started(home, &feed, Some((self.session, self.level)), &ids)?,
         );
         let begun = Instant::now();
         let around = Surroundings::of(feed.repository(), home.path());
         let beginning = (&feed, &around);
-        let fail_fast = args.options.fail_fast;
-        let (plugins, mut fates) = prepare(&preparer, &recorder, beginning, &ids, fail_fast);
+        let (plugins, fates) = prepare(&preparer, &recorder, beginning, &ids, options.fail_fast);
         let hub = walk::hub_for(&plugins, config)?;
         let hosting = Hosting {
-            session,
-            signals,
+            session: self.session,
+            signals: self.signals,
             home,
             config,
-            options: &args.options,
+            options,
             is_command: false,
             graph: &graph,
             preparer: &preparer,
@@ -178,17 +174,30 @@ impl Ready<'_> {
             hub: &hub,
             plugins: &plugins,
         };
-        let walked = hosting.walk(&mut feed, &mut fates)?;
+        let reports = |fates: &mut Vec<Fate>| result::print_reports(&recorder, fates);
+        let ended = hosting.to_the_end(feed, fates, begun, reports);
+        ended.map(|(exit, ())| exit)
+    }
+}
+
+impl<'a> Hosting<'a> {
+    /// Runs all plugins to their ends and writes the last record. What `judge` adds to
+    /// their fates before it counts in the exit code.
+    fn to_the_end<T>(
+        &'a self,
+        mut feed: Feed,
+        mut fates: Vec<Fate>,
+        begun: Instant,
+        judge: impl FnOnce(&mut Vec<Fate>) -> T,
+    ) -> Result<(u8, T), Refusal> {
+        let walked = self.walk(&mut feed, &mut fates)?;
         fates.sort_by(|a, b| a.id.cmp(&b.id));
-        let exit = result::exit_of(
-            walked.signal,
-            session.launcher().is_dead(),
-            walked.refused,
-            &fates,
-        );
-        result::print_reports(&recorder, &fates);
-        recorder.run("run_ended", ended(exit, &walked, &fates, begun));
-        Ok(exit)
+        let judged = judge(&mut fates);
+        let dead = self.session.launcher().is_dead();
+        let exit = result::exit_of(walked.signal, dead, walked.refused, &fates);
+        let fields = ended(exit, &walked, &fates, begun);
+        self.recorder.run("run_ended", fields);
+        Ok((exit, judged))
     }
 }
 
@@ -200,8 +209,8 @@ fn recorder<'a>(
 ) -> Result<Recorder<'a>, Refusal> {
     let journal = LogFile::open(home.logs()?, "broker.jsonl", config.limits.log_file.get())?;
     let wanted = Wanted {
-        no_replies: options.no_replies,
-        logs: options.logs,
+        no_replies: options.printed.no_replies,
+        logs: options.printed.logs,
     };
     Ok(Recorder::new(output, journal, wanted))
 }

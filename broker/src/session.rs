@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use gm_manifest::{Code, Refusal};
+use gm_protocol::trials::Tried;
 use rustix::process::Resource;
 
 use crate::config::{Config, Level};
@@ -26,10 +27,28 @@ impl Session {
     /// # Errors
     /// `wall/*` if the launcher or a wall is missing, `internal/*`, `store/*`.
     pub fn begin(home: &Home, config: &Config) -> Result<Self, Refusal> {
-        instance::sweep(home)?;
-        raise_descriptors();
-        let instance = Instance::begin(home)?;
+        let instance = begin_instance(home)?;
         let launcher = Launcher::start(home.path(), &instance.name)?;
+        Self::with(instance, launcher, config)
+    }
+
+    /// The same, and what the launcher found when it tried each thing by itself: also
+    /// where nothing can be started.
+    pub fn examine(home: &Home, config: &Config) -> (Result<Self, Refusal>, Vec<Tried>) {
+        let begun = begin_instance(home).and_then(|instance| {
+            let (launcher, tried) = Launcher::examine(home.path(), &instance.name)?;
+            Ok((instance, launcher, tried))
+        });
+        match begun {
+            Ok((instance, launcher, tried)) => {
+                let session = launcher.and_then(|it| Self::with(instance, it, config));
+                (session, tried)
+            }
+            Err(refusal) => (Err(refusal), Vec::new()),
+        }
+    }
+
+    fn with(instance: Instance, launcher: Launcher, config: &Config) -> Result<Self, Refusal> {
         instance.describe(launcher.host().groups.iter().map(Into::into).collect())?;
         privileges::drop_all(config.run_as)?;
         Ok(Self { instance, launcher })
@@ -76,6 +95,12 @@ impl Session {
         launcher.stop();
         drop(instance);
     }
+}
+
+fn begin_instance(home: &Home) -> Result<Instance, Refusal> {
+    instance::sweep(home)?;
+    raise_descriptors();
+    Instance::begin(home)
 }
 
 /// As many open files as root lets this user have: each plugin takes about ten.

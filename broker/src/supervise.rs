@@ -4,21 +4,23 @@
 //! in [`crate::process`]. Plugin code never runs before both read-backs agreed
 //! with the plan.
 
+mod calls;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gm_manifest::Code;
 use gm_protocol::link::{Budget, Wait};
-use gm_protocol::message::{FromRunner, ToRunner, head};
+use gm_protocol::message::{FromRunner, ToRunner};
 use gm_protocol::orders::{FaultKind, FdKind, Looked, Stage};
-use gm_protocol::plan::{Hook, HostOp, Level};
+use gm_protocol::plan::Hook;
 use mind_gpg::Identity;
 use serde_json::{Value, json};
 
 use crate::ending::{Cause, Ending, EndingKind};
 use crate::files::Opened;
-use crate::host_api::{HostApi, Open};
+use crate::host_api::HostApi;
 use crate::http::Requests;
 use crate::hub::{Event, Hub, Next};
 use crate::instance::{Guest, Instance};
@@ -27,6 +29,7 @@ use crate::prepare::Preparer;
 use crate::process::{Dead, Order, Process};
 use crate::records::{self, Reached, Recorder, Source, Tally};
 use crate::spawn::{Launcher, SpawnError};
+use crate::started;
 use crate::storage::Storage;
 
 /// From `Go` to `Loaded`.
@@ -125,12 +128,6 @@ struct Life<'a, 'b> {
     requests: Option<Requests<'a>>,
     /// What is said of it at its start.
     http: Value,
-}
-
-/// What a hook answered.
-struct Answer {
-    status: i32,
-    document: Option<Vec<u8>>,
 }
 
 /// Runs one life from the order to the ending, and records it. `restart` says
@@ -320,6 +317,18 @@ impl<'a> Life<'a, '_> {
     /// Waits until the code is loaded. A start function may log, nothing else.
     fn loaded(&mut self, process: &mut Process<'a>) -> Result<(bool, bool), Cause> {
         let wait = process.until(LOAD_TIME);
+        self.until_loaded(process, wait)
+            .map_err(|cause| match cause {
+                Cause::Deadline => Cause::LoadDeadline(LOAD_TIME),
+                cause => cause,
+            })
+    }
+
+    fn until_loaded(
+        &mut self,
+        process: &mut Process<'a>,
+        wait: Wait<'_>,
+    ) -> Result<(bool, bool), Cause> {
         let mut open = self.api.outside();
         loop {
             match process.recv(wait)? {
@@ -382,150 +391,8 @@ impl<'a> Life<'a, '_> {
         Ok(())
     }
 
-    /// Calls a hook and serves its host calls within one absolute deadline.
-    /// The inner result is the plugin's own word.
-    fn call(
-        &mut self,
-        process: &mut Process<'a>,
-        event: &Event,
-        time: Duration,
-        seq: Option<u64>,
-    ) -> Result<Said, Cause> {
-        if let Some(requests) = &mut self.requests
-            && requests.revive()?
-        {
-            self.write_down(process)?;
-        }
-        (self.tally.at_hook, self.tally.at_seq) = (Some(event.hook.as_str()), seq);
-        // Before its time begins: how fast calls follow each other is not its doing.
-        process.pace(self.most_of_a_call(), process.until(PACE_TIME))?;
-        self.step = Instant::now();
-        let wait = process.until(time);
-        let mut open = self.api.open(event, seq);
-        let answer = self.exchange(process, event, &mut open, wait)?;
-        self.api.close(&open);
-        let reply = said(answer);
-        let host_calls = open.host_calls();
-        let reply = match reply {
-            Ok(reply) => self.api.commit(open).map(|()| reply),
-            Err(text) => Err(text),
-        };
-        self.tally.calls += 1;
-        self.tally.errors += u64::from(reply.is_err());
-        (self.tally.at_hook, self.tally.at_seq) = (None, None);
-        let fields = json!({
-            "hook": event.hook.as_str(),
-            "seq": seq,
-            "subject": event.subject,
-            "status": if reply.is_ok() { "ok" } else { "error" },
-            "reply": reply.as_ref().ok(),
-            "error": reply.as_ref().err(),
-            "host_calls": host_calls,
-            "wall_us": u64::try_from(self.step.elapsed().as_micros()).unwrap_or(u64::MAX),
-        });
-        self.shared
-            .recorder
-            .plugin(&self.plugin.source, "reply", fields);
-        Ok(reply)
-    }
-
-    fn exchange(
-        &mut self,
-        process: &mut Process<'a>,
-        event: &Event,
-        open: &mut Open,
-        wait: Wait<'_>,
-    ) -> Result<Answer, Cause> {
-        let number = self.next_call;
-        self.next_call = self.next_call.wrapping_add(1);
-        let (bytes, more) = head(&event.document);
-        let call = ToRunner::Call {
-            call: number,
-            hook: event.hook,
-            more,
-            bytes,
-        };
-        process.send(&call, &event.document, wait)?;
-        loop {
-            match process.recv(wait)? {
-                FromRunner::Done {
-                    call,
-                    status,
-                    has,
-                    more,
-                    bytes,
-                } => {
-                    if call != number || (!has && (more || !bytes.is_empty())) {
-                        return Err(Cause::Link("an answer to a call that is not open".into()));
-                    }
-                    let document =
-                        process.recv_parts(bytes, more, self.shared.reply_bytes, wait)?;
-                    return Ok(Answer {
-                        status,
-                        document: has.then_some(document),
-                    });
-                }
-                message => self.host_call(process, message, open, wait)?,
-            }
-        }
-    }
-
-    /// Answers a host call; any other message is out of turn.
-    fn host_call(
-        &mut self,
-        process: &mut Process<'a>,
-        message: FromRunner,
-        open: &mut Open,
-        wait: Wait<'_>,
-    ) -> Result<(), Cause> {
-        let FromRunner::Host {
-            id,
-            op,
-            level,
-            first,
-            more,
-            bytes,
-        } = message
-        else {
-            return Err(Cause::Link("a message out of turn".into()));
-        };
-        open.expect_id(id)?;
-        let arguments =
-            process.recv_parts(bytes, more, self.shared.reply_bytes.saturating_mul(2), wait)?;
-        let split = usize::try_from(first)
-            .ok()
-            .and_then(|at| arguments.split_at_checked(at));
-        let Some((a, b)) = split else {
-            return Err(Cause::Link("arguments shorter than they say".into()));
-        };
-        let (status, result) = match (op, &mut self.requests) {
-            (HostOp::HttpRequest, Some(requests)) => {
-                self.api
-                    .answer_request(open, a, |document| requests.fetch(document, wait))?
-            }
-            _ => self.api.answer(open, op, level, a, b)?,
-        };
-        process.pace(self.most_of_a_call(), wait)?;
-        let (bytes, more) = head(&result);
-        process.send(
-            &ToRunner::HostDone {
-                id,
-                status,
-                more,
-                bytes,
-            },
-            &result,
-            wait,
-        )
-    }
-
-    /// The most that a host call or an answer may be.
-    fn most_of_a_call(&self) -> Budget {
-        Budget::of_document(self.shared.reply_bytes.saturating_mul(2))
-    }
-
     fn record_started(&self, process: &Process<'a>, looked: &Looked) {
-        let fields = started(self.plugin, process, looked, &self.http);
+        let fields = started::fields(self.plugin, process, looked, &self.http);
         self.shared
             .recorder
             .plugin(&self.plugin.source, "started", fields);
@@ -535,22 +402,6 @@ impl<'a> Life<'a, '_> {
 /// Ends who made its requests, after the plugin itself.
 fn tally_requests(life: &mut Life<'_, '_>) {
     life.tally.http = life.requests.take().map(Requests::end);
-}
-
-/// A hook's answer as the ABI means it.
-fn said(answer: Answer) -> Said {
-    let Answer { status, document } = answer;
-    if status != 0 {
-        let text = document.as_deref().map(crate::logs::harmless);
-        return Err(text.unwrap_or_else(|| format!("the hook returned {status}")));
-    }
-    match document {
-        None => Ok(None),
-        Some(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(reply)) => Ok(Some(Value::Object(reply))),
-            _ => Err("the reply is not one JSON object".into()),
-        },
-    }
 }
 
 fn never_started(error: &SpawnError) -> Dead {
@@ -621,58 +472,4 @@ fn reached(
         peak: Some(peak),
         manifest_line: limit.line,
     }
-}
-
-/// The fields of a `started` record.
-fn started(plugin: &Hosted, process: &Process<'_>, looked: &Looked, http: &Value) -> Value {
-    let walls = &plugin.walls;
-    let started = &process.child.started;
-    let fds: Vec<Value> = looked
-        .fds
-        .iter()
-        .map(|seen| {
-            let what = match seen.fd {
-                0..=2 => "null",
-                3 => "link",
-                // What runs a program speaks with it.
-                _ => "pipe",
-            };
-            json!({"fd": seen.fd, "what": what})
-        })
-        .collect();
-    json!({
-        "pid": started.pid,
-        "uid": started.uid,
-        "gid": started.gid,
-        "level": started.level.as_str(),
-        "uid_shared": started.uid_shared,
-        "digest": plugin.identity.digest,
-        "key": plugin.identity.fingerprint,
-        "engine_digest": format!("sha256:{}", started.engine_digest.trim_start_matches("sha256:")),
-        "profile": walls.profile,
-        "layers": walls.layers,
-        "seccomp": {
-            "mode": looked.seccomp_mode,
-            "filters": looked.seccomp_filters,
-            "running_calls": walls.running_calls,
-            "ceiling": walls.ceiling,
-            "wall": walls.wall,
-        },
-        "no_new_privs": looked.no_new_privs,
-        "caps": format!("{:x}", looked.caps),
-        "landlock": {"abi": walls.setup.landlock_abi, "rules": walls.setup.landlock.len()},
-        "namespaces": looked.namespaces,
-        "cgroup": started.cgroups,
-        "limits": {
-            "memory_bytes": looked.memory_bytes,
-            "pids": looked.pids,
-            "cpu_percent": looked.cpu_percent,
-            "time_ms": u64::try_from(walls.time_limit.as_millis()).unwrap_or(u64::MAX),
-        },
-        "fds": fds,
-        "granted": walls.granted,
-        "refused": walls.refused,
-        "partially_enforced": started.level < Level::L4,
-        "http": http,
-    })
 }

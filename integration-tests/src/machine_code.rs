@@ -1,5 +1,7 @@
 //! Plugins and programs of machine code, compiled from C by the test that needs them.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::{Package, project};
@@ -41,4 +43,15 @@ fn compiled(source: &str, words: &[&str]) -> Vec<u8> {
     let said = String::from_utf8_lossy(&made.stderr);
     assert!(made.status.success(), "{said}");
     std::fs::read(out).unwrap()
+}
+
+/// Writes the program of `c/behind.c` there: it starts others behind a filter.
+///
+/// # Panics
+/// As [`plugin`].
+pub fn behind(path: &Path) {
+    let source = project().join("integration-tests/c/behind.c");
+    let code = compiled(source.to_str().unwrap(), &[]);
+    std::fs::write(path, code).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }

@@ -18,6 +18,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Wasm, Self::Lua, Self::Js, Self::Native];
+
     /// The name, as in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -34,8 +37,7 @@ impl Kind {
     /// # Errors
     /// No kind has this name.
     pub fn parse(text: &str) -> Result<Self, Unfit> {
-        let kinds = [Self::Wasm, Self::Lua, Self::Js, Self::Native];
-        let found = kinds.into_iter().find(|kind| kind.as_str() == text);
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or(Unfit::new("a kind is wasm, lua, js or native"))
     }
 
@@ -156,3 +158,22 @@ impl Hook {
 }
 
 text_type!(Hook);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own_and_is_found_by_it() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            // A kind that ALL lacks would leave its number out.
+            assert_eq!(kind as usize, place);
+            assert_eq!(Kind::parse(kind.as_str()), Ok(kind));
+        }
+        let names = Kind::ALL.map(Kind::as_str);
+        let refused = Kind::parse("elf").unwrap_err();
+        for name in names {
+            assert!(refused.rule().contains(name), "{name}");
+        }
+    }
+}

@@ -46,5 +46,5 @@ pub use quantity::{Bytes, Millis, Percent};
 pub use refusal::Refusal;
 pub use schema::SCHEMA;
 pub use statement::{ArtifactDigest, PLUGIN_STATEMENT, Statement, pae};
-pub use text::escape;
+pub use text::{escape, push_escaped};
 pub use unfit::Unfit;

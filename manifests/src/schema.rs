@@ -131,7 +131,7 @@ pub(crate) mod tests {
 
     #[test]
     fn each_kind_has_its_own_abis() {
-        for kind in ["wasm", "lua", "js", "native"] {
+        for kind in crate::Kind::ALL {
             for abi in crate::Abi::ALL {
                 let line = format!("kind = \"{kind}\"\nabi = \"{abi}\"");
                 let text = HELLO.replace("kind = \"wasm\"", &line);

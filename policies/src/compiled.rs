@@ -84,6 +84,13 @@ impl Compiled {
         &self.layers
     }
 
+    /// Digests of the programs, by index.
+    #[must_use]
+    pub fn digests(&self) -> Vec<String> {
+        let layers = self.layers.iter();
+        layers.map(|layer| layer.program.digest()).collect()
+    }
+
     /// One layer.
     #[must_use]
     pub fn layer(&self, name: LayerName) -> &Layer {

@@ -32,7 +32,7 @@ pub use grant::{Because, Source};
 pub use mtbdd::Undecided;
 pub use network::NetGrant;
 pub use operator::{Ceilings, Grants, HttpRules, Operator, PluginRules, Told};
-pub use plan::{CompilePlan, HttpPlan, Line, Placed, Plan, Shown, Stages, place};
+pub use plan::{CompilePlan, HttpPlan, Line, Placed, Plan, Shown, Stages, engine_of, place};
 pub use prove::{ProofError, Witness};
 pub use spec::{
     Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When, Width,

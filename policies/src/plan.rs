@@ -189,7 +189,20 @@ impl Plan {
         let files = HostOp::ALL.iter().filter(|op| match op {
             HostOp::FileRead | HostOp::FileList => !self.effective.files.is_empty(),
             HostOp::FileWrite => writes,
-            _ => false,
+            HostOp::Log
+            | HostOp::ConfigGet
+            | HostOp::EventEmit
+            | HostOp::NodeGet
+            | HostOp::NodePut
+            | HostOp::NodeQuery
+            | HostOp::EdgeGet
+            | HostOp::EdgePut
+            | HostOp::EdgeQuery
+            | HostOp::StorageGet
+            | HostOp::StorageSet
+            | HostOp::StorageDelete
+            | HostOp::StorageList
+            | HostOp::HttpRequest => false,
         });
         files.fold(self.host_ops(), |set, op| set.with(*op))
     }
@@ -249,10 +262,10 @@ impl Plan {
     pub fn host_ops(&self) -> HostOps {
         let granted = HostOp::ALL.iter();
         let granted = granted.filter(|op| self.reason_for(**op).is_some());
-        let own = match self.walls.engine {
+        let own = match self.walls.engine.starts_program() {
             // The program's error output is lines of its log, granted or not.
-            Engine::Program => HostOps::NONE.with(HostOp::Log),
-            _ => HostOps::NONE,
+            true => HostOps::NONE.with(HostOp::Log),
+            false => HostOps::NONE,
         };
         granted.fold(own, |set, op| set.with(*op))
     }
@@ -284,7 +297,7 @@ impl Plan {
         let engine = self.walls.engine;
         let code = match engine {
             // An exec reads its file, too.
-            Engine::Program => Some((Place::Executable, READ_FILE | EXECUTE)),
+            engine if engine.starts_program() => Some((Place::Executable, READ_FILE | EXECUTE)),
             engine if engine.has_code_file() => Some((Place::Code, READ_FILE)),
             _ => None,
         };
@@ -526,8 +539,10 @@ fn abi_of(manifest: &Manifest) -> Abi {
     }
 }
 
-/// The manifest lets a kind have only the ABIs that it can speak.
-fn engine_of(manifest: &Manifest) -> Engine {
+/// Which binary runs the plugin: the manifest lets a kind have only the ABIs that it
+/// can speak.
+#[must_use]
+pub fn engine_of(manifest: &Manifest) -> Engine {
     match (manifest.kind(), manifest.abi()) {
         (Kind::Wasm, _) => Engine::Wasm,
         (Kind::Lua, _) => Engine::Lua,

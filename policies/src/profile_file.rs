@@ -65,46 +65,28 @@ struct Text {
     text: &'static str,
 }
 
-const VETO: Text = Text {
-    file: "profiles/veto.toml",
-    text: include_str!("../profiles/veto.toml"),
-};
+/// The file of this name.
+macro_rules! text {
+    ($name:literal) => {
+        Text {
+            file: concat!("profiles/", $name, ".toml"),
+            text: include_str!(concat!("../profiles/", $name, ".toml")),
+        }
+    };
+}
 
-const FILES: Text = Text {
-    file: "profiles/files.toml",
-    text: include_str!("../profiles/files.toml"),
-};
+const VETO: Text = text!("veto");
+const FILES: Text = text!("files");
 
 const fn text_of(engine: Engine) -> Text {
     match engine {
-        Engine::Wasm => Text {
-            file: "profiles/wasm.toml",
-            text: include_str!("../profiles/wasm.toml"),
-        },
-        Engine::CompileWasm => Text {
-            file: "profiles/compile.toml",
-            text: include_str!("../profiles/compile.toml"),
-        },
-        Engine::Lua => Text {
-            file: "profiles/lua.toml",
-            text: include_str!("../profiles/lua.toml"),
-        },
-        Engine::Js => Text {
-            file: "profiles/js.toml",
-            text: include_str!("../profiles/js.toml"),
-        },
-        Engine::Http => Text {
-            file: "profiles/http.toml",
-            text: include_str!("../profiles/http.toml"),
-        },
-        Engine::Native => Text {
-            file: "profiles/native.toml",
-            text: include_str!("../profiles/native.toml"),
-        },
-        Engine::Program => Text {
-            file: "profiles/program.toml",
-            text: include_str!("../profiles/program.toml"),
-        },
+        Engine::Wasm => text!("wasm"),
+        Engine::CompileWasm => text!("compile"),
+        Engine::Lua => text!("lua"),
+        Engine::Js => text!("js"),
+        Engine::Http => text!("http"),
+        Engine::Native => text!("native"),
+        Engine::Program => text!("program"),
     }
 }
 

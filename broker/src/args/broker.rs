@@ -44,6 +44,16 @@ pub enum Verb {
     /// What a plugin may do: system calls, paths, limits, and why
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// What this machine can enforce, the level that follows, and what mends each gap
+    Doctor(DoctorArgs),
+}
+
+/// `gm-broker doctor`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DoctorArgs {
+    /// Exit 30 below this level; raises broker.toml's, never lowers it
+    #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
+    pub min_isolation: Option<Level>,
 }
 
 /// `gm-broker run`.
@@ -78,15 +88,31 @@ pub struct RunOptions {
     /// Keep the graph in this file
     #[arg(long, value_name = "FILE")]
     pub graph: Option<PathBuf>,
+    /// What may be hosted.
+    #[command(flatten)]
+    pub hosting: HostingOptions,
+    /// Stop at the first refusal or ending that isn't `finished`
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// What is printed of it.
+    #[command(flatten)]
+    pub printed: PrintedOptions,
+}
+
+/// What may be hosted: of every verb that starts plugins.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct HostingOptions {
     /// Host native plugins that broker.toml allows
     #[arg(long)]
     pub allow_native: bool,
     /// Start nothing below this isolation level; raises broker.toml's, never lowers it
     #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
     pub min_isolation: Option<Level>,
-    /// Stop at the first refusal or ending that isn't `finished`
-    #[arg(long)]
-    pub fail_fast: bool,
+}
+
+/// What is printed of a run, also of one that carries out a command.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct PrintedOptions {
     /// Leave out the `reply` records
     #[arg(long)]
     pub no_replies: bool,
@@ -145,7 +171,7 @@ pub struct PolicyShowArgs {
     /// Which of the process's two stages
     #[arg(long, value_enum, default_value = "both")]
     pub stage: Stage,
-    /// Which machine: this one, none in particular, or one described in a file
+    /// Which machine: this one, none in particular, or that of a saved `doctor --format json`
     #[arg(long, value_name = "this|none|FILE", default_value = "this")]
     pub host: PathBuf,
 }
@@ -189,8 +215,8 @@ mod tests {
     #[test]
     fn a_run_without_arguments_asks_for_all_enabled_plugins() {
         let args = run("").unwrap();
-        assert!(args.ids.is_empty() && !args.safe_mode && !args.options.allow_native);
-        assert_eq!(args.options.min_isolation, None);
+        assert!(args.ids.is_empty() && !args.safe_mode && !args.options.hosting.allow_native);
+        assert_eq!(args.options.hosting.min_isolation, None);
     }
 
     #[test]
@@ -210,7 +236,11 @@ mod tests {
     #[test]
     fn the_isolation_level_cannot_be_asked_below_l3() {
         assert_eq!(
-            run("--min-isolation L3").unwrap().options.min_isolation,
+            run("--min-isolation L3")
+                .unwrap()
+                .options
+                .hosting
+                .min_isolation,
             Some(Level::L3)
         );
         for level in ["L2", "L1", "L0", "l4", "5"] {

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::broker::{RunOptions, raised_level};
+use super::broker::{HostingOptions, PrintedOptions, RunOptions};
 use super::{CommandLine, Global};
-use crate::config::Level;
 use crate::plugin_verbs::NewKind;
 
 /// Signs, trusts and loads plugins.
@@ -240,12 +239,9 @@ pub struct TestArgs {
     /// Where the cases lie [default: tests, beside the package's directory]
     #[arg(long, value_name = "DIR")]
     pub cases: Option<PathBuf>,
-    /// Run native code that broker.toml allows
-    #[arg(long)]
-    pub allow_native: bool,
-    /// Start nothing below this isolation level; raises broker.toml's, never lowers it
-    #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
-    pub min_isolation: Option<Level>,
+    /// What may be hosted.
+    #[command(flatten)]
+    pub hosting: HostingOptions,
 }
 
 /// `gm plugin try`.
@@ -276,18 +272,12 @@ pub struct CommandArgs {
     /// Use the graph in this file [default: that of --repo, else an empty one]
     #[arg(long, value_name = "FILE")]
     pub graph: Option<PathBuf>,
-    /// Host native plugins that broker.toml allows
-    #[arg(long)]
-    pub allow_native: bool,
-    /// Start nothing below this isolation level; raises broker.toml's, never lowers it
-    #[arg(long, value_name = "LEVEL", value_parser = raised_level())]
-    pub min_isolation: Option<Level>,
-    /// Leave out the `reply` records
-    #[arg(long)]
-    pub no_replies: bool,
-    /// Also print what the plugin logs
-    #[arg(long)]
-    pub logs: bool,
+    /// What may be hosted.
+    #[command(flatten)]
+    pub hosting: HostingOptions,
+    /// What is printed of it.
+    #[command(flatten)]
+    pub printed: PrintedOptions,
 }
 
 impl CommandArgs {
@@ -297,10 +287,8 @@ impl CommandArgs {
         RunOptions {
             repo: self.repo.clone(),
             graph: self.graph.clone(),
-            allow_native: self.allow_native,
-            min_isolation: self.min_isolation,
-            no_replies: self.no_replies,
-            logs: self.logs,
+            hosting: self.hosting,
+            printed: self.printed,
             ..RunOptions::default()
         }
     }

@@ -10,6 +10,7 @@ pub mod gm;
 mod version;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -18,6 +19,7 @@ use gm_manifest::{Code, Refusal};
 
 use crate::config::Config;
 use crate::home::{self, Home};
+use crate::output::escape::one_line;
 use crate::output::{Format, Output};
 pub use environment::Environment;
 
@@ -91,6 +93,14 @@ impl Invocation {
         home::open_to_stop(&self.place()?)
     }
 
+    /// Where the home is, by option or environment; nothing is opened.
+    ///
+    /// # Errors
+    /// `usage/arguments` if nothing names one.
+    pub fn home_path(&self) -> Result<PathBuf, Refusal> {
+        self.place()
+    }
+
     fn place(&self) -> Result<PathBuf, Refusal> {
         let root = rustix::process::geteuid().is_root();
         home::resolve(self.home.as_deref(), &self.environment, root)
@@ -111,7 +121,12 @@ pub fn begin<C: CommandLine>(
         Ok(parsed) => parsed,
         Err(error) => {
             let mut output = Output::stdio(asked_format(&arguments), false, &environment);
-            let exit = answer(&error, &arguments, C::NAME, &mut output);
+            let exit = answer(
+                &shown::<C>(error, &arguments),
+                &arguments,
+                C::NAME,
+                &mut output,
+            );
             return Err((exit, output));
         }
     };
@@ -152,6 +167,37 @@ fn invocation(global: Global, environment: Environment) -> Result<Invocation, Re
 /// A call that can't be understood or that misses something.
 pub fn usage(detail: impl AsRef<str>) -> Refusal {
     Refusal::new(Code::UsageArguments, detail)
+}
+
+/// The most bytes that a message repeats of one argument.
+const MAX_REPEATED: usize = 256;
+
+/// What clap stopped at, with the arguments as they may be shown: it repeats them, and
+/// they may be somebody else's words, with line ends and more in them.
+fn shown<C: CommandLine>(error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let harmless = arguments.iter().map(harmless);
+    match C::try_parse_from(harmless) {
+        Err(shown) if shown.kind() == error.kind() => shown,
+        _ => error,
+    }
+}
+
+/// An argument that is one short line; what isn't UTF-8 stays so.
+fn harmless(argument: &OsString) -> OsString {
+    let mut bytes = Vec::new();
+    for chunk in argument.as_bytes().utf8_chunks() {
+        bytes.extend(one_line(chunk.valid()).into_bytes());
+        bytes.extend(chunk.invalid());
+    }
+    if bytes.len() > MAX_REPEATED {
+        let end = (0..=MAX_REPEATED).rev();
+        let end = end
+            .into_iter()
+            .find(|at| bytes.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80));
+        bytes.truncate(end.unwrap_or(0));
+        bytes.extend("…".bytes());
+    }
+    OsString::from_vec(bytes)
 }
 
 /// Answers what clap stopped at.
@@ -227,7 +273,12 @@ mod tests {
         let arguments = words(&format!("{line} --format json"));
         let error = Gm::try_parse_from(&arguments).map(|_| ()).unwrap_err();
         let (mut output, seen) = Output::captured(asked_format(&arguments));
-        let exit = answer(&error, &arguments, "gm", &mut output);
+        let exit = answer(
+            &shown::<Gm>(error, &arguments),
+            &arguments,
+            "gm",
+            &mut output,
+        );
         let text = seen.out.text();
         assert_eq!(text.matches('\n').count(), 1, "{text:?}");
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -310,7 +361,7 @@ mod tests {
         assert_eq!(global.format, Format::Human);
         assert_eq!((&*args.id, &*args.command), ("com.x.y", "suggest"));
         assert_eq!(args.args, ["--format", "yaml", "--", "--help"]);
-        assert!(args.options().logs && !args.options().fail_fast);
+        assert!(args.options().printed.logs && !args.options().fail_fast);
         for line in [
             "gm plugin run com.x.y",
             "gm plugin run com.x.y suggest a",
@@ -319,6 +370,42 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn an_argument_that_is_repeated_stays_a_short_part_of_its_line() {
+        let long = "x".repeat(1 << 16);
+        for (word, shown) in [
+            ("x\nerror: y\u{1b}[2J", "x\\nerror: y\\u{1b}[2J"),
+            ("x\n\nUsage: y\u{202e}", "x\\n\\nUsage: y\\u{202e}"),
+            (&*long, "x…"),
+        ] {
+            let words = [&["gm"][..], &["plugin", "list"]].concat();
+            for arguments in [
+                [&words[..1], &[word]].concat(),
+                [&words[..], &[word]].concat(),
+            ] {
+                let arguments: Vec<_> = arguments.into_iter().map(OsString::from).collect();
+                let error = Gm::try_parse_from(&arguments).map(|_| ()).unwrap_err();
+                let (mut output, seen) = Output::captured(Format::Human);
+                let error = super::shown::<Gm>(error, &arguments);
+                assert_eq!(answer(&error, &arguments, "gm", &mut output), 2);
+                let text = seen.err.text();
+                assert!(text.contains(shown) && text.len() < 2000, "{text}");
+                assert!(!text.contains("\nerror: y"), "{text}");
+                assert!(summary(&error.to_string()).contains(shown), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_argument_that_is_no_text_is_said_to_be_none() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let mut arguments = words("gm plugin run com.x.y suggest --");
+        arguments.push(OsString::from_vec(b"a\n\xff".to_vec()));
+        let error = Gm::try_parse_from(&arguments).map(|_| ()).unwrap_err();
+        let shown = super::shown::<Gm>(error, &arguments).to_string();
+        assert!(summary(&shown).starts_with("invalid UTF-8"), "{shown}");
     }
 
     #[test]

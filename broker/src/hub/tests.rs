@@ -90,14 +90,13 @@ fn who_is_the_last_in_a_call_lets_the_others_be_shut_down_before_it() {
     hub.push_derived(1, vec![event(Hook::OnNodeUpdated, 1)]);
     hub.source_done();
     assert_eq!(seq_of(hub.next(0, None)), 1);
+    assert!(hub.due(1).is_none(), "while the first one is in a call");
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
             let next = hub.next(1, None);
             hub.leave(1);
             next
         });
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(!other.is_finished());
         let next = hub.next(0, None);
         assert!(matches!(next, Next::Shutdown { interrupted: false }));
         let before = other.join().unwrap();
@@ -126,12 +125,14 @@ fn derived_events_that_wait_hold_up_source_and_causes_until_they_are_taken() {
     };
     hub.push_derived(0, vec![large(DERIVED_AHEAD), large(MOST_DERIVED_BYTES)]);
     assert_eq!(hub.room(2, 0), 0);
+    let must_wait = || hub.lock().is_full(Hook::OnCommitAnalyzed);
     std::thread::scope(|scope| {
         let source = scope.spawn(|| hub.push(event(Hook::OnCommitAnalyzed, 2)));
+        assert!(must_wait());
         assert!(matches!(hub.next(1, None), Next::Event(_)));
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(!source.is_finished());
+        assert!(must_wait());
         assert!(matches!(hub.next(1, None), Next::Event(_)));
+        assert!(!must_wait());
         assert!(source.join().unwrap());
     });
     assert_eq!(hub.room(2, 0), 1000);

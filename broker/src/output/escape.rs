@@ -4,18 +4,16 @@
 //! may move a cursor, change a colour, turn the reading direction or begin a
 //! line of its own. What is escaped stays readable and is never dropped.
 
-use std::fmt::Write as _;
 use std::io;
 
+use gm_manifest::push_escaped;
+
 /// `text` for one line of a terminal: control and direction characters and
-/// line ends become `\u{…}` (`\n`, `\t`, `\r` where there is a short form).
+/// line ends are written as [`push_escaped`] does.
 pub fn one_line(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\n' => safe.push_str("\\n"),
-            '\t' => safe.push_str("\\t"),
-            '\r' => safe.push_str("\\r"),
             c if acts_on_a_terminal(c) => push_escaped(&mut safe, c),
             c => safe.push(c),
         }
@@ -34,11 +32,6 @@ pub fn lines(text: &str) -> String {
         }
     }
     safe
-}
-
-fn push_escaped(to: &mut String, c: char) {
-    // Writing to a String can't fail.
-    let _ = write!(to, "\\u{{{:x}}}", u32::from(c));
 }
 
 /// Control characters (C0, DEL, C1), those that turn the reading direction
@@ -87,6 +80,7 @@ mod tests {
             one_line("x\n[GNUPG:] GOODSIG\r\tok"),
             "x\\n[GNUPG:] GOODSIG\\r\\tok"
         );
+        assert_eq!(lines("x\r[GNUPG:]\n"), "x\\r[GNUPG:]\n");
         assert_eq!(one_line("a\u{2028}b\u{85}c"), "a\\u{2028}b\\u{85}c");
     }
 

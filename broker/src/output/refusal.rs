@@ -185,7 +185,7 @@ mod tests {
         assert!(
             seen.err
                 .text()
-                .starts_with("refused x\\u{a}[GNUPG:] GOODSIG \\u{1b}[2J\\u{202e}: x\\u{a}")
+                .starts_with("refused x\\n[GNUPG:] GOODSIG \\u{1b}[2J\\u{202e}: x\\n")
         );
     }
 }

@@ -5,7 +5,7 @@
 //! its bytes don't hold.
 
 use gm_manifest::{Abi, Finding, Kind, Manifest, Network, Refusal, Severity};
-use gm_protocol::plan::HostOp;
+use gm_protocol::plan::{FILESYSTEM, Hook, HostOp, NETWORK, STORAGE};
 use mind_gpg::{Artifact, SignedPlugin};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -57,8 +57,7 @@ fn code(package: &SignedPlugin) -> Result<Vec<Finding>, Refusal> {
     let manifest = package.manifest();
     let mut texts = Vec::new();
     for artifact in package.artifacts() {
-        if artifact.digest().path == *manifest.entrypoint() || is_module(manifest.kind(), artifact)
-        {
+        if artifact.digest().path == *manifest.entrypoint() || is_module(manifest, artifact) {
             let unreadable = |error: std::io::Error| {
                 let detail = format!("could not read {}: {error}", artifact.digest().path);
                 Refusal::new(gm_manifest::Code::InternalPanic, detail)
@@ -81,13 +80,10 @@ fn code(package: &SignedPlugin) -> Result<Vec<Finding>, Refusal> {
 }
 
 /// Whether a file of the package is code too: scripts may require each other.
-fn is_module(kind: Kind, artifact: &Artifact) -> bool {
+fn is_module(manifest: &Manifest, artifact: &Artifact) -> bool {
     let path = artifact.digest().path.as_str();
-    match kind {
-        Kind::Lua => path.ends_with(".lua") || path.ends_with(".luau"),
-        Kind::Js => path.ends_with(".js"),
-        Kind::Wasm | Kind::Native => false,
-    }
+    let endings = gm_policy::engine_of(manifest).module_endings().iter();
+    endings.into_iter().any(|ending| path.ends_with(ending))
 }
 
 fn of_its_kind(manifest: &Manifest, path: &str, bytes: &[u8]) -> Option<Finding> {
@@ -121,8 +117,8 @@ fn missing_exports(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<Fin
     };
     let hooks = manifest.hooks().iter().enumerate();
     let hooks = hooks.map(|(at, hook)| (hook.as_str(), format!("plugin.hooks[{at}]")));
-    let commands =
-        (!manifest.commands().is_empty()).then(|| ("gm_command", "plugin.command".to_owned()));
+    let commands = (!manifest.commands().is_empty())
+        .then(|| (Hook::Command.as_str(), "plugin.command".to_owned()));
     let hooks = hooks.chain(commands);
     let needed = ["memory", "gm_alloc"]
         .into_iter()
@@ -162,14 +158,14 @@ fn unused_permissions(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<
         }
     }
     let files = &asked.filesystem;
-    if !(files.read.is_empty() && files.write.is_empty()) && is_unused("filesystem") {
-        keys.push(("filesystem", "permissions.filesystem"));
+    if !(files.read.is_empty() && files.write.is_empty()) && is_unused(FILESYSTEM) {
+        keys.push((FILESYSTEM, "permissions.filesystem"));
     }
-    if asked.storage.is_some() && is_unused("storage") {
-        keys.push(("storage", "permissions.storage"));
+    if asked.storage.is_some() && is_unused(STORAGE) {
+        keys.push((STORAGE, "permissions.storage"));
     }
-    if asked.network != Network::Denied && is_unused("network") {
-        keys.push(("network", "permissions.network"));
+    if asked.network != Network::Denied && is_unused(NETWORK) {
+        keys.push((NETWORK, "permissions.network"));
     }
     keys.into_iter()
         .map(|(permission, key)| {

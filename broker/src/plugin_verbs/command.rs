@@ -25,5 +25,10 @@ pub(super) fn run(
         args: &args.args,
         options: args.options(),
     };
-    run::command(&home, &config, &asked, output)
+    run::ready(
+        &home,
+        &config,
+        asked.options.hosting.min_isolation,
+        |ready| ready.command(&home, &config, &asked, output),
+    )
 }

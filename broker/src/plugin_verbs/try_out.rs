@@ -20,6 +20,7 @@ use crate::config;
 use crate::home::{self, CONFIG_FILE, Dir, Home, TRY_HOME};
 use crate::output::Output;
 use crate::package;
+use crate::prepare::{KindAllowed, Workshop, native_allowed};
 use crate::registry::{Registry, write_files};
 use crate::run;
 
@@ -59,18 +60,19 @@ pub(super) fn run(
         );
         return Err(about(refusal.rule("sign it and load it")));
     }
+    let allowed = native_allowed(manifest, &config, false)?;
     let id = manifest.id().clone();
     let place = home.try_out(&id)?;
     let held = place.lock()?;
-    let tried = Tried::prepare(&home, &place, &original)?;
+    let tried = Tried::prepare(&home, &place, &original, &allowed)?;
     let run_args = RunArgs {
         ids: vec![id.as_str().to_owned()],
         options: args.options,
         safe_mode: false,
     };
     let exit = run::hosted_after(&tried.home, &config, &run_args, output, |session| {
-        let built = crate::prepare::Workshop::open(&tried.home, &config, session.launcher())?
-            .build(&tried.plugin)?;
+        let built =
+            Workshop::open(&tried.home, &config, session.launcher())?.build(&tried.plugin)?;
         built.plan.module_memory(built.code.len).map_err(about)?;
         Registry::open(&tried.home)?
             .install(&tried.plugin, &tried.trust, true)
@@ -89,17 +91,19 @@ pub(super) struct Tried {
 }
 
 impl Tried {
+    /// Signs the copy. Its key is trusted for native code only if that is `allowed`:
+    /// without it the copy isn't verified either.
     pub(super) fn prepare(
         real: &Home,
         place: &Dir,
         original: &SignedPlugin,
+        allowed: &KindAllowed,
     ) -> Result<Self, Refusal> {
         let id = original.manifest().id();
         let own = own_home(real, place)?;
         let trust = TrustStore::open(own.trust()?.path())?;
         let key = key(place, id, &trust)?;
-        if original.manifest().kind() == Kind::Native {
-            // Whoever comes here with it has both of the operator's words.
+        if allowed.is_native(original.manifest()) {
             trust.add_kinds(key.fingerprint(), &[Kind::Native])?;
         }
         let copied = copy(place, original)?;

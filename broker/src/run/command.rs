@@ -7,11 +7,11 @@ use std::time::Instant;
 use gm_manifest::{Code, Manifest, PluginId, Refusal};
 use serde_json::{Value, json};
 
-use super::result::{self, Fate};
+use super::result::Fate;
 use super::walk::{self, Hosting};
-use super::{ended, recorder, started};
+use super::{Ready, recorder, started};
 use crate::args::broker::RunOptions;
-use crate::config::{Config, Level};
+use crate::config::Config;
 use crate::ending::EndingKind;
 use crate::files::Surroundings;
 use crate::home::Home;
@@ -19,8 +19,6 @@ use crate::output::Output;
 use crate::output::escape::one_line;
 use crate::prepare::{Preparer, named};
 use crate::records::Recorder;
-use crate::session::Session;
-use crate::signals::Signals;
 use crate::stream::Feed;
 use crate::supervise::{Hosted, Said};
 
@@ -46,78 +44,63 @@ struct Answer {
     error: Option<String>,
 }
 
-/// Carries out a command. Gives the exit code.
-///
-/// # Errors
-/// What was refused before anything was started.
-pub fn command(
-    home: &Home,
-    config: &Config,
-    asked: &Asked<'_>,
-    output: &mut Output,
-) -> Result<u8, Refusal> {
-    // First of all: an early one must not end the broker without a record.
-    let signals = Signals::take()?;
-    let session = Session::begin(home, config)?;
-    let exit = session
-        .level(config, asked.options.min_isolation)
-        .and_then(|level| carried_out((&session, level), &signals, home, config, asked, output));
-    session.end();
-    exit
+impl Ready<'_> {
+    /// Carries out a command. Gives the exit code.
+    ///
+    /// # Errors
+    /// What was refused before anything was started.
+    pub fn command(
+        &self,
+        home: &Home,
+        config: &Config,
+        asked: &Asked<'_>,
+        output: &mut Output,
+    ) -> Result<u8, Refusal> {
+        let options = &asked.options;
+        let feed = Feed::of_command(config, options, asked.name, asked.args)?;
+        let graph = feed.open_graph(home, options)?;
+        let launcher = self.session.launcher();
+        let preparer = Preparer::open(home, config, launcher, options.hosting.allow_native)?;
+        let around = Surroundings::of(feed.repository(), home.path());
+        let recorder = recorder(home, config, options, output)?;
+        let plugin = match commanded(&preparer, &feed, &around, asked) {
+            Ok(plugin) => plugin,
+            Err(refusal) => return Ok(recorder.refused(&refusal.plugin(asked.id.as_str()))),
+        };
+        let ids = [asked.id.clone()];
+        recorder.run(
+            "run_started",
+            started(home, &feed, Some((self.session, self.level)), &ids)?,
+        );
+        let begun = Instant::now();
+        let plugins = [plugin];
+        let hub = walk::hub_for(&plugins, config)?;
+        let hosting = Hosting {
+            session: self.session,
+            signals: self.signals,
+            home,
+            config,
+            options,
+            is_command: true,
+            graph: &graph,
+            preparer: &preparer,
+            recorder: &recorder,
+            hub: &hub,
+            plugins: &plugins,
+        };
+        let answered = |fates: &mut Vec<Fate>| {
+            let answer = fates.first_mut().map(Answer::of).unwrap_or_default();
+            (answer, fates.first().and_then(|fate| fate.ending))
+        };
+        let (exit, (answer, ending)) = hosting.to_the_end(feed, Vec::new(), begun, answered)?;
+        let [plugin] = &plugins;
+        answer.say(&recorder, plugin, asked, (exit, ending));
+        Ok(exit)
+    }
 }
 
-fn carried_out(
-    (session, level): (&Session, Level),
-    signals: &Signals,
-    home: &Home,
-    config: &Config,
-    asked: &Asked<'_>,
-    output: &mut Output,
-) -> Result<u8, Refusal> {
-    let options = &asked.options;
-    let mut feed = Feed::of_command(config, options, asked.name, asked.args)?;
-    let graph = feed.open_graph(home, options)?;
-    let preparer = Preparer::open(home, config, session.launcher(), options.allow_native)?;
-    let around = Surroundings::of(feed.repository(), home.path());
-    let recorder = recorder(home, config, options, output)?;
-    let plugin = match ready(&preparer, &feed, &around, asked) {
-        Ok(plugin) => plugin,
-        Err(refusal) => return Ok(recorder.refused(&refusal.plugin(asked.id.as_str()))),
-    };
-    let ids = [asked.id.clone()];
-    recorder.run(
-        "run_started",
-        started(home, &feed, Some((session, level)), &ids)?,
-    );
-    let begun = Instant::now();
-    let plugins = [plugin];
-    let hub = walk::hub_for(&plugins, config)?;
-    let hosting = Hosting {
-        session,
-        signals,
-        home,
-        config,
-        options,
-        is_command: true,
-        graph: &graph,
-        preparer: &preparer,
-        recorder: &recorder,
-        hub: &hub,
-        plugins: &plugins,
-    };
-    let mut fates = Vec::new();
-    let walked = hosting.walk(&mut feed, &mut fates)?;
-    let answer = fates.first_mut().map(Answer::of).unwrap_or_default();
-    let dead = session.launcher().is_dead();
-    let exit = result::exit_of(walked.signal, dead, walked.refused, &fates);
-    recorder.run("run_ended", ended(exit, &walked, &fates, begun));
-    let [plugin] = &plugins;
-    answer.say(&recorder, plugin, asked, (exit, fates.first()));
-    Ok(exit)
-}
-
-/// Verified, and it has this command.
-fn ready(
+/// The plugin, verified; it has this command.
+fn commanded(
     preparer: &Preparer<'_>,
     feed: &Feed,
     around: &Surroundings,
@@ -184,10 +167,9 @@ impl Answer {
         recorder: &Recorder<'_>,
         plugin: &Hosted,
         asked: &Asked<'_>,
-        (exit, fate): (u8, Option<&Fate>),
+        (exit, ending): (u8, Option<EndingKind>),
     ) {
         let id = &plugin.source.id;
-        let ending = fate.and_then(|fate| fate.ending);
         recorder.say(|output| {
             if let Some(text) = &self.text {
                 output.line(text.trim_end());

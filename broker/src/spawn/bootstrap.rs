@@ -18,6 +18,8 @@ use tempfile::TempDir;
 
 /// How long the launcher may take to answer at its start: it hashes the engines.
 const START_TIME: Duration = Duration::from_secs(5);
+/// The same where it also tries each thing by itself.
+const EXAMINE_TIME: Duration = Duration::from_secs(30);
 /// Name of the launcher's binary, beside the broker's.
 const LAUNCHER: &str = "gm-launcher";
 
@@ -28,8 +30,9 @@ pub(super) struct Begun {
     pub(super) ready: Ready,
 }
 
-/// Starts the launcher and waits for its first message.
-pub(super) fn begin(home: &Path, instance: &str) -> Result<Begun, Refusal> {
+/// Starts the launcher and waits for its first message. `examine` = it shall also try
+/// each thing by itself.
+pub(super) fn begin(home: &Path, instance: &str, examine: bool) -> Result<Begun, Refusal> {
     let binary = open_launcher()?;
     let _rendezvous =
         rendezvous(instance).map_err(|error| internal("make the rendezvous directory", &error))?;
@@ -48,10 +51,12 @@ pub(super) fn begin(home: &Path, instance: &str) -> Result<Begun, Refusal> {
         nonce,
         instance: instance.to_owned(),
         home: home.to_string_lossy().into_owned(),
+        examine,
     };
+    let at_most = if examine { EXAMINE_TIME } else { START_TIME };
     let ready = tell(&write, &hello).and_then(|()| {
         drop(write);
-        accept(server, path)
+        accept(server, path, at_most)
     });
     let ready = ready.and_then(|ready| checked(ready, &nonce));
     match ready {
@@ -164,12 +169,16 @@ fn tell(pipe: &OwnedFd, hello: &Bootstrap) -> Result<(), Refusal> {
         .map_err(|error| internal("tell the launcher its home", &error))
 }
 
-fn accept(server: IpcOneShotServer<Ready>, path: String) -> Result<Ready, Refusal> {
+fn accept(
+    server: IpcOneShotServer<Ready>,
+    path: String,
+    at_most: Duration,
+) -> Result<Ready, Refusal> {
     let (done, result) = channel();
     let waiting = std::thread::spawn(move || {
         let _ = done.send(server.accept().map(|(_, ready)| ready));
     });
-    match result.recv_timeout(START_TIME) {
+    match result.recv_timeout(at_most) {
         // Gone before privileges are dropped: it would keep its own.
         Ok(Ok(ready)) => waiting
             .join()
@@ -181,7 +190,7 @@ fn accept(server: IpcOneShotServer<Ready>, path: String) -> Result<Ready, Refusa
             drop(IpcSender::<Ready>::connect(path));
             Err(Refusal::new(
                 Code::InternalLauncher,
-                "gm-launcher did not answer in 5 s",
+                format!("gm-launcher did not answer in {} s", at_most.as_secs()),
             ))
         }
     }

@@ -21,6 +21,7 @@ use gm_protocol::orders::{
     Started, Task,
 };
 use gm_protocol::plan::{Asset, Engine, Limits};
+use gm_protocol::trials::Tried;
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
 
 /// How long one order may take. A child's own set-up has 5 s in the launcher.
@@ -134,19 +135,46 @@ impl Launcher {
     /// Starts the launcher beside the broker's own executable. Call it from
     /// the main thread, before any other thread and before the broker grows.
     pub fn start(home: &Path, instance: &str) -> Result<Self, Refusal> {
-        let begun = bootstrap::begin(home, instance)?;
-        let host = match begun.ready.host {
+        Self::from(bootstrap::begin(home, instance, false)?)
+    }
+
+    /// The same, and what it found when it tried each thing by itself: also where it
+    /// says that nothing can be started here.
+    ///
+    /// # Errors
+    /// If there is no launcher that answers.
+    pub fn examine(
+        home: &Path,
+        instance: &str,
+    ) -> Result<(Result<Self, Refusal>, Vec<Tried>), Refusal> {
+        let mut begun = bootstrap::begin(home, instance, true)?;
+        let tried = std::mem::take(&mut begun.ready.examined);
+        Ok((Self::from(begun), tried))
+    }
+
+    fn from(begun: bootstrap::Begun) -> Result<Self, Refusal> {
+        let bootstrap::Begun {
+            mut process,
+            bell,
+            ready,
+        } = begun;
+        let host = match ready.host {
             Ok(host) => host,
-            Err(fault) => return Err(refusal_of(&fault)),
+            Err(fault) => {
+                // It has nothing more to say, and ends by itself.
+                drop(bell);
+                let _ = process.wait();
+                return Err(refusal_of(&fault));
+            }
         };
         Ok(Self {
             host,
             dead: AtomicBool::new(false),
             line: Mutex::new(Line {
-                process: begun.process,
-                orders: begun.ready.orders,
-                bell: begun.bell,
-                answers: Some(begun.ready.answers),
+                process,
+                orders: ready.orders,
+                bell,
+                answers: Some(ready.answers),
                 ears: None,
                 no: 0,
             }),
@@ -214,6 +242,14 @@ impl Launcher {
             Done::Looked(looked) => Ok(*looked),
             _ => Err(self.fail("another answer than asked for")),
         }
+    }
+
+    /// Whether a file or directory (`O_PATH`) lies where plugins can be granted it.
+    ///
+    /// # Errors
+    /// The launcher's word, or its silence.
+    pub fn try_grant(&self, file: BorrowedFd<'_>) -> Result<(), SpawnError> {
+        self.order(Task::TryGrant, &[file]).map(drop)
     }
 
     /// Kills a child and its group.

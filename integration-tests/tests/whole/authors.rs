@@ -144,6 +144,6 @@ fn the_guide_s_sessions_of_scripts_are_as_they_stand() {
 #[test]
 fn the_guide_s_session_of_native_code_is_as_it_stands() {
     let home = Home::new();
-    home.name_native(&["com.example.fixes-native"]);
+    home.name_native(&["com.example.fixes-native", "com.example.fixes-program"]);
     replay("Native code", &home);
 }

@@ -69,6 +69,43 @@ fn a_command_gets_its_arguments_and_its_answer_is_the_result() {
 }
 
 #[test]
+fn what_somebody_types_reaches_the_command_as_it_is() {
+    let home = commanding();
+    let odd = "a\nb\r\t\u{1b}[2J\u{202e}";
+
+    let ended = command(&home, &["echo", "--", odd, ""]);
+    assert_eq!(result(&ended, 0)["data"]["args"], json!([odd, ""]));
+
+    let many = vec!["x"; 5000];
+    let ended = command(&home, &[&["echo", "--"], &many[..]].concat());
+    assert_eq!(result(&ended, 0)["data"]["args"], json!(many));
+}
+
+#[test]
+fn arguments_that_no_command_can_have_are_refused_before_anything_starts() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let home = commanding();
+    let long = "x".repeat(120_000);
+
+    let ended = command(&home, &[&["echo", "--"], &[&*long; 9][..]].concat());
+    ended.expect_refused(2, "usage/arguments");
+
+    let mut typed = home.plain("gm");
+    let typed = typed.args(["plugin", "run", COMMANDER, "echo", "--"]);
+    let said = run(typed.arg(OsStr::from_bytes(b"a\n\xff")), b"");
+    said.expect_exit(2);
+    assert_eq!(said.stdout, "");
+
+    let mut typed = home.plain("gm");
+    let fake = format!("--x\nerror: y{long}");
+    let said = run(typed.args(["plugin", "run", &fake]), b"");
+    said.expect_exit(2);
+    assert!(said.stderr.len() < 4096, "{said:#?}");
+    assert!(!said.stderr.contains("\nerror: y"), "{said:#?}");
+}
+
+#[test]
 fn info_names_the_commands() {
     let home = commanding();
 

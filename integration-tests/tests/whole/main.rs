@@ -18,6 +18,8 @@ mod crash;
 #[cfg(test)]
 mod derived;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod endurance;

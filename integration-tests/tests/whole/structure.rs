@@ -315,45 +315,22 @@ fn broker_is_linked_without_an_engine() {
     assert!(engines.is_empty(), "{engines:?}");
 }
 
+/// The installed binaries that hold this text.
+fn holders(text: &[u8]) -> Vec<&'static str> {
+    let dynamic = ["gm-run-native", "gm-broker", "gm"];
+    let all = STATIC.iter().copied().chain(dynamic);
+    all.filter(|name| holds(&std::fs::read(binary(name)).unwrap(), text))
+        .collect()
+}
+
 #[test]
 fn code_generator_is_in_the_compiler_alone() {
-    let holds_it = |name: &str| holds(&std::fs::read(binary(name)).unwrap(), CODE_GENERATOR);
-    assert!(
-        holds_it("gm-compile-wasm"),
-        "the search would find nothing anywhere"
-    );
-    for name in [
-        "gm-run-wasm",
-        "gm-run-lua",
-        "gm-run-js",
-        "gm-run-native",
-        "gm-init",
-        "gm-launcher",
-        "gm-broker",
-        "gm",
-    ] {
-        assert!(!holds_it(name), "{name} holds the code generator");
-    }
+    assert_eq!(holders(CODE_GENERATOR), ["gm-compile-wasm"]);
 }
 
 #[test]
 fn engine_is_in_the_engine_binaries_alone() {
-    let holds_it = |name: &str| holds(&std::fs::read(binary(name)).unwrap(), ENGINE);
-    assert!(
-        holds_it("gm-run-wasm"),
-        "the search would find nothing anywhere"
-    );
-    for name in [
-        "gm-run-lua",
-        "gm-run-js",
-        "gm-run-native",
-        "gm-init",
-        "gm-launcher",
-        "gm-broker",
-        "gm",
-    ] {
-        assert!(!holds_it(name), "{name} holds the engine");
-    }
+    assert_eq!(holders(ENGINE), ["gm-run-wasm", "gm-compile-wasm"]);
 }
 
 /// The parts of an ELF header that matter here (elf(5), 64 bits, little endian).
@@ -417,6 +394,66 @@ fn files(of: &Path, to: &mut Vec<PathBuf>) {
             to.push(path);
         }
     }
+}
+
+/// Places of the list in docs/architecture.md, as ends of paths.
+fn places_of_unsafe() -> Vec<String> {
+    let text = std::fs::read_to_string(project().join("docs/architecture.md")).unwrap();
+    let (_, section) = text.split_once("\n## Where `unsafe` may stand\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    names
+        .filter(|name| name.ends_with(".rs"))
+        .flat_map(|name| {
+            let name = name.trim_start_matches('…');
+            match name.split_once('{').zip(name.split_once('}')) {
+                Some(((before, _), (inner, after))) => {
+                    let (_, inner) = inner.split_once('{').unwrap();
+                    let each = inner.split(',');
+                    each.map(|part| format!("{before}{part}{after}")).collect()
+                }
+                None => vec![name.to_owned()],
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn unsafe_code_stands_where_the_list_says_and_nowhere_else() {
+    let places = places_of_unsafe();
+    let mut all = Vec::new();
+    files(&project(), &mut all);
+    all.retain(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    let signs = [
+        "unsafe {",
+        "unsafe fn",
+        "unsafe impl",
+        "unsafe extern",
+        " unsafe(",
+        "#[unsafe(",
+    ];
+    // But for what only names it: comments, and this very test.
+    let has_unsafe = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        code.any(|line| signs.iter().any(|sign| line.contains(sign)))
+    };
+    all.retain(|path| !path.ends_with("tests/whole/structure.rs") && has_unsafe(path));
+    let listed = |path: &PathBuf| {
+        let path = path.to_str().unwrap();
+        places.iter().any(|place| path.ends_with(place))
+    };
+    let unlisted: Vec<_> = all.iter().filter(|path| !listed(path)).collect();
+    assert!(unlisted.is_empty(), "{unlisted:#?}");
+    let in_vain = places.iter().filter(|place| {
+        !all.iter()
+            .any(|path| path.to_str().unwrap().ends_with(*place))
+    });
+    assert_eq!(in_vain.collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]

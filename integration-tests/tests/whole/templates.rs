@@ -103,7 +103,7 @@ fn plugin_in_javascript_is_begun_and_tested() {
 
 #[test]
 fn native_plugins_are_begun_built_and_tested_with_both_opt_ins() {
-    for kind in ["native-c", "native-rust"] {
+    for kind in ["native-c", "native-rust", "program-rust"] {
         let home = Home::new();
         let directory = begun(&home, kind);
         build(&directory, kind);

@@ -14,7 +14,8 @@ use std::time::SystemTime;
 /// The file's name.
 pub(crate) const KEYS: &str = "keys.toml";
 
-/// Kinds that a key may sign unless more was said: native code is left out.
+/// Kinds that a key may sign unless more was said: native code is left out,
+/// and whatever kind comes next until it stands here.
 pub(crate) const USUAL_KINDS: [Kind; 3] = [Kind::Wasm, Kind::Lua, Kind::Js];
 
 /// The file.
@@ -105,6 +106,14 @@ pub enum KeyState {
     Revoked,
     /// Its algorithm, size or own signature is below the minimum.
     Weak,
+}
+
+impl KeyState {
+    /// Whether it may sign.
+    #[must_use]
+    pub fn is_good(self) -> bool {
+        self == Self::Good
+    }
 }
 
 impl std::fmt::Display for KeyState {

@@ -81,8 +81,7 @@ impl HttpPlan {
     /// Digests of the four programs, by index.
     #[must_use]
     pub fn layers(&self) -> Vec<String> {
-        let layers = self.walls.compiled.layers().iter();
-        layers.map(|layer| layer.program.digest()).collect()
+        self.walls.compiled.digests()
     }
 
     /// Calls that it may make, and the most that there may be.

@@ -1,10 +1,10 @@
 //! The plan of the process that makes a plugin's requests, as lines.
 
-use gm_protocol::plan::{FD_LINK, HOSTNAME, INNER_ID};
+use gm_protocol::plan::{HOSTNAME, INNER_ID};
 use serde_json::{Value, json};
 
 use super::http::{HttpPlan, NAMESERVER_PORT};
-use super::lines::{Line, Shown, own_mounts};
+use super::lines::{Line, Shown, own_fds, own_mounts};
 use crate::grant::Because;
 
 /// The namespaces that it has of its own: the network is the host's.
@@ -32,7 +32,7 @@ impl HttpPlan {
         lines.extend(self.landlock_lines(shown.landlock_abi));
         lines.extend(own_mounts(self.walls.engine, false));
         lines.extend(self.limit_lines());
-        lines.extend(fds());
+        lines.extend(own_fds());
         lines.extend(self.walls.proofs());
         lines
     }
@@ -100,9 +100,7 @@ impl HttpPlan {
 
     fn limit_lines(&self) -> Vec<Line> {
         let limit = |name: &str, value: u64, unit: &str, by: &[&str], because: Because| {
-            let fields = json!({"name": name, "value": value, "unit": unit, "by": by});
-            let text = format!("limit    {name} {value} {unit} ({})", by.join(", "));
-            Line::because("limit", fields, &[because], &text)
+            Line::limit(name, value, unit, by, &[because])
         };
         let own = &["gm-http"][..];
         let rules = &self.rules;
@@ -159,18 +157,4 @@ impl HttpPlan {
             ),
         ]
     }
-}
-
-fn fds() -> Vec<Line> {
-    let fd = |fd: i32, what: &str, why: &str| {
-        let fields = json!({"fd": fd, "what": what, "until": "end"});
-        let text = format!("fd       {fd} {what} until end");
-        Line::because("fd", fields, &[Because::always(why)], &text)
-    };
-    let null = (0..3).map(|number| {
-        let why = "libraries expect the first three to be there";
-        fd(number, "null", why)
-    });
-    let link = fd(FD_LINK, "link", "frames to and from the broker");
-    null.chain([link]).collect()
 }

@@ -94,6 +94,24 @@ impl Line {
         Self::new(kind, fields, format!("{text:<50}  {}", reasons.join("; ")))
     }
 
+    pub(super) fn limit(
+        name: &str,
+        value: u64,
+        unit: &str,
+        by: &[&str],
+        because: &[Because],
+    ) -> Self {
+        let fields = json!({"name": name, "value": value, "unit": unit, "by": by});
+        let text = format!("limit    {name} {value} {unit} ({})", by.join(", "));
+        Self::because("limit", fields, because, &text)
+    }
+
+    fn fd(fd: i32, what: &str, until: &str, why: &str) -> Self {
+        let fields = json!({"fd": fd, "what": what, "until": until});
+        let text = format!("fd       {fd} {what} until {until}");
+        Self::because("fd", fields, &[Because::always(why)], &text)
+    }
+
     /// The same of the process that makes the plugin's requests.
     fn of_http(mut self) -> Self {
         self.kind = match self.kind {
@@ -129,13 +147,6 @@ impl Plan {
     /// are and on whatever lines they stand.
     #[must_use]
     pub fn profile_digest(&self) -> String {
-        let layers: Vec<String> = self
-            .walls
-            .compiled
-            .layers()
-            .iter()
-            .map(|l| l.program.digest())
-            .collect();
         let calls: Vec<&str> = self.granted_calls().map(HostOp::as_str).collect();
         let config: Vec<&str> = self
             .effective
@@ -152,7 +163,7 @@ impl Plan {
         let mut enforced = json!({
             "engine": engine_id(self.walls.engine),
             "arch": self.arch().name(),
-            "layers": layers,
+            "layers": self.walls.compiled.digests(),
             "landlock": landlock,
             "namespaces": NAMESPACES,
             "limits": {
@@ -294,11 +305,6 @@ impl Plan {
             storage,
             ..
         } = &self.effective;
-        let limit = |name: &str, value: u64, unit: &str, by: &[&str], because: &[Because]| {
-            let fields = json!({"name": name, "value": value, "unit": unit, "by": by});
-            let text = format!("limit    {name} {value} {unit} ({})", by.join(", "));
-            Line::because("limit", fields, because, &text)
-        };
         let pids = self.limits().pids;
         let processes = [Because::always(match pids {
             1 => "a plugin is one process with one thread",
@@ -307,62 +313,47 @@ impl Plan {
         let files = [Because::always("the link and room for the loader")];
         let storage = storage.as_ref().map(|storage| {
             let (bytes, because) = (storage.value.get(), &storage.because);
-            limit("storage", bytes, "bytes", &["broker"], because)
+            Line::limit("storage", bytes, "bytes", &["broker"], because)
         });
         let always = vec![
-            limit(
+            Line::limit(
                 "memory",
                 memory.value.get(),
                 "bytes",
                 &["cgroup"],
                 &memory.because,
             ),
-            limit("time", time.value.get(), "ms", &["deadline"], &time.because),
-            limit(
+            Line::limit("time", time.value.get(), "ms", &["deadline"], &time.because),
+            Line::limit(
                 "cpu",
                 cpu.value.get().into(),
                 "percent",
                 &["cgroup"],
                 &cpu.because,
             ),
-            limit(
+            Line::limit(
                 "processes",
                 pids.into(),
                 "processes",
-                match self.walls.engine {
-                    Engine::Program => &["cgroup", "rlimit"],
-                    _ => &["cgroup", "rlimit", "seccomp"],
+                match self.walls.engine.starts_program() {
+                    true => &["cgroup", "rlimit"],
+                    false => &["cgroup", "rlimit", "seccomp"],
                 },
                 &processes,
             ),
-            limit("descriptors", 64, "descriptors", &["rlimit"], &files),
+            Line::limit("descriptors", 64, "descriptors", &["rlimit"], &files),
         ];
         always.into_iter().chain(storage).collect()
     }
 
     fn fds(&self) -> Vec<Line> {
-        let fd = |fd: i32, what: &str, until: &str, why: &str| {
-            let fields = json!({"fd": fd, "what": what, "until": until});
-            let text = format!("fd       {fd} {what} until {until}");
-            Line::because("fd", fields, &[Because::always(why)], &text)
-        };
-        let mut lines: Vec<Line> = (0..3)
-            .map(|n| {
-                fd(
-                    n,
-                    "null",
-                    "end",
-                    "libraries expect the first three to be there",
-                )
-            })
-            .collect();
-        lines.push(fd(FD_LINK, "link", "end", "frames to and from the broker"));
+        let mut lines = own_fds();
         if !self.walls.engine.has_code_file() {
             let why = "the verified code, closed before it runs";
-            lines.push(fd(FD_CODE, "code", "running", why));
+            lines.push(Line::fd(FD_CODE, "code", "running", why));
         }
         if self.has_assets {
-            lines.push(fd(
+            lines.push(Line::fd(
                 FD_ASSETS,
                 "assets",
                 "running",
@@ -463,6 +454,14 @@ const fn engine_id(engine: Engine) -> &'static str {
         Engine::Native => "dlopen/gm-2",
         Engine::Program => "exec/program-1",
     }
+}
+
+/// The descriptors that every process has to its end.
+pub(super) fn own_fds() -> Vec<Line> {
+    let why = "libraries expect the first three to be there";
+    let null = (0..3).map(|number| Line::fd(number, "null", "end", why));
+    let link = Line::fd(FD_LINK, "link", "end", "frames to and from the broker");
+    null.chain([link]).collect()
 }
 
 pub(super) fn own_mounts(engine: Engine, has_assets: bool) -> Vec<Line> {

@@ -202,8 +202,8 @@ declare const gm: {
   storage_get(key: string): string | null;
   storage_get_bytes(key: string): Uint8Array | null;
   storage_set(key: string, value: string | Uint8Array): void;
-  /** Whether it was there. */
-  storage_delete(key: string): boolean;
+  /** 1 if it was there, else 0. */
+  storage_delete(key: string): 0 | 1;
   /** The keys that begin with `prefix`. */
   storage_list(prefix: string): string[];
   /** filesystem. A granted file, such as `$REPO/docs/a.md`; null if it isn't there. */

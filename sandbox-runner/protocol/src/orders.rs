@@ -25,6 +25,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Asset, Control, Engine, Level, Limits, MAX_GRANTS, MAX_HIDDEN};
+use crate::trials::Tried;
 
 /// Descriptor of the doorbell socket in the launcher. Standard input, since a
 /// descriptor can be put there without running code between fork and exec.
@@ -46,6 +47,8 @@ pub struct Bootstrap {
     pub instance: String,
     /// The home, whose `broker.toml` the launcher reads by itself.
     pub home: String,
+    /// Whether it also tries each thing by itself, for `gm-broker doctor`.
+    pub examine: bool,
 }
 
 /// The launcher's first message.
@@ -61,6 +64,8 @@ pub struct Ready {
     pub answers: IpcReceiver<Answer>,
     /// What this machine gives, or why nothing can be started at all.
     pub host: Result<HostReport, Fault>,
+    /// What was tried by itself; nothing unless [`Bootstrap::examine`] asked for it.
+    pub examined: Vec<Tried>,
 }
 
 /// What the launcher found out about this machine, by trying.
@@ -125,6 +130,9 @@ pub enum Task {
         /// How far it is.
         stage: Stage,
     },
+    /// Make a mount of the one descriptor that comes with it (`O_PATH`) as for a
+    /// grant, and drop it: can this file system be granted?
+    TryGrant,
     /// Kill a child and everything in its group.
     Kill {
         /// Which child.
@@ -183,6 +191,8 @@ pub enum Done {
     Started(Started),
     /// What `/proc` and the group's files say.
     Looked(Box<Looked>),
+    /// Such a mount could be made.
+    CanGrant,
     /// Killed, or already dead.
     Killed,
     /// Dead, reaped, its group removed.

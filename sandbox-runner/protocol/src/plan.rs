@@ -72,40 +72,6 @@ pub const NATIVE_RESERVE: u64 = 1 << 20;
 /// bytes, besides 1.25 times the artifact (its copy is charged to the plugin).
 pub const WASM_RESERVE: u64 = 8 << 20;
 
-macro_rules! plain {
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $ty:ty,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-        #[cfg_attr(feature = "orders", derive(serde::Serialize, serde::Deserialize))]
-        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
-    };
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$fmeta:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-        #[cfg_attr(feature = "orders", derive(serde::Serialize, serde::Deserialize))]
-        pub enum $name { $($(#[$fmeta])* $variant,)* }
-        impl $name {
-            /// Every value, in declaration order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-            /// The stable name, as manifests, records and messages write it.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-            /// The value of a stable name.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == name)
-            }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
 plain! {
     /// Which binary a walled process executes.
     pub enum Engine {
@@ -171,10 +137,28 @@ impl Engine {
         matches!(self, Self::Native | Self::Program)
     }
 
+    /// Whether the code is an executable, which it starts once, from a descriptor, and
+    /// speaks for: a process of its own, with its own standard streams.
+    #[must_use]
+    pub const fn starts_program(self) -> bool {
+        matches!(self, Self::Program)
+    }
+
     /// Whether it is linked dynamically: its mount tree has [`LIBRARIES`].
     #[must_use]
     pub const fn has_libraries(self) -> bool {
         matches!(self, Self::Native)
+    }
+
+    /// How the paths of a package's files end that are its modules, beside its
+    /// entrypoint: where code may ask for code.
+    #[must_use]
+    pub const fn module_endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Lua => &[".lua", ".luau"],
+            Self::Js => &[".js"],
+            Self::Wasm | Self::CompileWasm | Self::Http | Self::Native | Self::Program => &[],
+        }
     }
 
     /// The most processes and threads that it may have.

@@ -2,6 +2,8 @@
 //! exports. Compiler and runner read the same tables. Here stands `gm-2`; what
 //! modules for other hosts import stands below.
 
+#[macro_use]
+mod calls;
 pub(crate) mod extism;
 pub(crate) mod wasi;
 

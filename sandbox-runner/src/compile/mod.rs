@@ -10,12 +10,10 @@ use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
 
-use gm_protocol::message::{FromRunner, ModuleFault, ModuleFaultKind, ToRunner};
-use gm_protocol::plan::{CompileSetup, FD_LINK, FD_MODULE, FD_OUTPUT, Role};
-use gm_protocol::runner_end::RunnerEnd;
+use gm_protocol::message::{FromRunner, ModuleFault, ModuleFaultKind};
+use gm_protocol::plan::{CompileSetup, FD_MODULE, FD_OUTPUT, Role};
 
-use crate::walls::sys::sealed::Sealed;
-use crate::walls::{self, Arena, Narrowed, WallError, last, sys};
+use crate::walls::{self, Arena, Narrowed, WallError, begin, last, sys};
 
 pub use code::Compiler;
 
@@ -23,32 +21,19 @@ pub use code::Compiler;
 pub fn live(arena: &Arena) -> ExitCode {
     // 1. Before the walls: the arena, so that no filter allows mmap for the
     //    heap, and a compiler that is all set.
-    let compiler = match prepare(arena) {
-        Ok(compiler) => compiler,
-        Err(error) => end(&error),
-    };
-    let Ok(socket) = sys::inherited(FD_LINK) else {
-        sys::exit_now(last::BROKEN_LINK)
-    };
-    let mut link = RunnerEnd::new(File::from(socket));
+    let compiler = prepare(arena).unwrap_or_else(|error| begin::unwalled(&error));
     // 2. The walls' data and the task.
-    let Ok(ToRunner::Setup(setup)) = link.recv() else {
-        sys::exit_now(last::BROKEN_LINK)
-    };
+    let mut link = begin::link();
+    let setup = begin::setup(&mut link);
     let Role::Compile(task) = &setup.role else {
         sys::exit_now(last::BROKEN_LINK)
     };
-    let (module, output) = match descriptors() {
-        Ok(both) => both,
-        Err(error) => end(&error),
-    };
+    let (module, output) = descriptors().unwrap_or_else(|error| begin::unwalled(&error));
     // 3. to 5. Landlock, filters, report, the host's look, the last filter.
-    let walled = match walls::put_up(&setup, &mut link).and_then(walls::Walled::narrow) {
-        Ok(walled) => walled,
-        Err(error) => end(&error),
-    };
+    let walled = walls::put_up(&setup, &mut link).and_then(walls::Walled::narrow);
+    let walled = walled.unwrap_or_else(|error| begin::unwalled(&error));
     // 6. The first byte of the module is read here.
-    let answer = work(&walled, &compiler, task, &module, output);
+    let answer = work(&walled, &compiler, task, module, output);
     // 7. The verdict; the artifact itself lies in the output.
     match link.send(&answer) {
         Ok(()) => sys::exit_now(0),
@@ -59,12 +44,12 @@ pub fn live(arena: &Arena) -> ExitCode {
 fn prepare(arena: &Arena) -> Result<Compiler, WallError> {
     walls::prepare(c"gm-compile-wasm")?;
     sys::signals::leave_faults()?;
-    walls::open_arena(arena)?;
+    walls::open_arena(arena, 0)?;
     Ok(Compiler::new())
 }
 
-fn descriptors() -> Result<(Sealed, File), WallError> {
-    let module = Sealed::map(sys::inherited(FD_MODULE)?).map_err(std::io::Error::from)?;
+fn descriptors() -> Result<(&'static [u8], File), WallError> {
+    let module = begin::sealed(FD_MODULE)?;
     Ok((module, File::from(sys::inherited(FD_OUTPUT)?)))
 }
 
@@ -72,11 +57,11 @@ fn work(
     walled: &Narrowed,
     compiler: &Compiler,
     task: &CompileSetup,
-    module: &Sealed,
+    module: &[u8],
     mut output: File,
 ) -> FromRunner {
-    let compiled = check::module(walled, module.bytes(), task)
-        .and_then(|counts| compiler.compile(module.bytes(), counts));
+    let compiled =
+        check::module(walled, module, task).and_then(|counts| compiler.compile(module, counts));
     let artifact = match compiled {
         Ok(artifact) => artifact,
         Err(fault) => return FromRunner::Refused(fault),
@@ -87,11 +72,6 @@ fn work(
         return FromRunner::Refused(fault(ModuleFaultKind::TooComplex, "", &detail));
     }
     FromRunner::Compiled { len }
-}
-
-fn end(error: &WallError) -> ! {
-    let (control, errno) = error.claim();
-    last::wall(control, errno)
 }
 
 /// The most bytes of a name or a detail: both come from the module.

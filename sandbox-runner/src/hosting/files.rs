@@ -7,12 +7,11 @@
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
+use gm_protocol::abi::CallError;
 use gm_protocol::plan::FileGrant;
 use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, fstat, openat};
 use rustix::io::Errno;
 use serde_json::json;
-
-use crate::abi::code;
 
 /// Non-blocking, since a FIFO or a device would hold the process up.
 const READ: OFlags = OFlags::RDONLY
@@ -28,7 +27,7 @@ pub(super) enum Denied {
     /// No grant covers the path: the host is told.
     NotGranted,
     /// Any other reason, as the ABI returns it.
-    Code(i32),
+    Code(CallError),
 }
 
 /// What lies at a path.
@@ -127,7 +126,7 @@ impl Files {
                 continue;
             }
             if entries.len() == MOST_ENTRIES {
-                return Err(Denied::Code(code::TOO_BIG));
+                return Err(Denied::Code(CallError::TooBig));
             }
             entries.push((
                 String::from_utf8_lossy(name).into_owned(),
@@ -142,10 +141,10 @@ impl Files {
                 json!({"name": name, "type": kind, "bytes": bytes})
             })
             .collect();
-        let text = serde_json::to_vec(&lines).map_err(|_| Denied::Code(code::IO))?;
+        let text = serde_json::to_vec(&lines).map_err(|_| Denied::Code(CallError::Io))?;
         match text.len() <= cap {
             true => Ok(text),
-            false => Err(Denied::Code(code::TOO_BIG)),
+            false => Err(Denied::Code(CallError::TooBig)),
         }
     }
 
@@ -178,7 +177,7 @@ impl Files {
     /// Where a path lies in the process's own tree.
     fn inner(&self, path: &str, to_write: bool) -> Result<String, Denied> {
         if !is_plain(path) {
-            return Err(Denied::Code(code::INVALID));
+            return Err(Denied::Code(CallError::Invalid));
         }
         for grant in &self.grants {
             let Some(rest) = path.strip_prefix(&grant.prefix) else {
@@ -216,8 +215,8 @@ fn regular(file: &OwnedFd) -> Result<(), Denied> {
     let stat = fstat(file).map_err(refused)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(()),
-        FileType::Directory => Err(Denied::Code(code::INVALID)),
-        _ => Err(Denied::Code(code::IO)),
+        FileType::Directory => Err(Denied::Code(CallError::Invalid)),
+        _ => Err(Denied::Code(CallError::Io)),
     }
 }
 
@@ -236,11 +235,11 @@ fn kind(directory: &OwnedFd, name: &std::ffi::CStr) -> (&'static str, u64) {
 
 fn refused(error: Errno) -> Denied {
     Denied::Code(match error {
-        Errno::NOENT | Errno::NOTDIR => code::NOT_FOUND,
-        Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::LOOP => code::DENIED,
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => code::QUOTA,
-        Errno::ISDIR | Errno::INVAL | Errno::NAMETOOLONG => code::INVALID,
-        _ => code::IO,
+        Errno::NOENT | Errno::NOTDIR => CallError::NotFound,
+        Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::LOOP => CallError::Denied,
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => CallError::Quota,
+        Errno::ISDIR | Errno::INVAL | Errno::NAMETOOLONG => CallError::Invalid,
+        _ => CallError::Io,
     })
 }
 
@@ -307,7 +306,7 @@ mod tests {
         ] {
             assert_eq!(
                 files().inner(path, false),
-                Err(Denied::Code(code::INVALID)),
+                Err(Denied::Code(CallError::Invalid)),
                 "{path:?}"
             );
         }

@@ -3,6 +3,7 @@
 //! An engine hands over bytes that it has read out of the plugin; what needs
 //! more than this process is asked over the link, one call at a time.
 
+use gm_protocol::abi::{CallError, LogLevel};
 use gm_protocol::link::LinkError;
 use gm_protocol::message::{FromRunner, ToRunner, head};
 use gm_protocol::plan::{Asset, HostOp, PluginSetup};
@@ -12,7 +13,7 @@ use gm_protocol::runner_end::RunnerEnd;
 use super::files::Stat;
 use super::files::{Denied, Files, How};
 use super::hung_up;
-use crate::abi::{Import, code};
+use crate::abi::Import;
 use crate::walls::{last, sys};
 
 /// The most bytes of an error's text.
@@ -20,8 +21,6 @@ const MOST_FAIL: usize = 4096;
 /// The most log lines kept while no hook runs, and the most bytes of one.
 const EARLY_LINES: usize = 64;
 const EARLY_BYTES: usize = 4096;
-/// The highest log level: error.
-const MOST_LEVEL: u8 = 4;
 
 /// What a hook left behind besides its status.
 #[derive(Debug, Default)]
@@ -174,17 +173,17 @@ impl Host {
                 Ok(self.file(op, args.first, |files, path| files.list(path, cap)))
             }
             HostOp::FileWrite => self.file_write(args),
-            _ if args.first.len() + args.second.len() > self.cap => Ok(code::TOO_BIG.into()),
+            _ if args.first.len() + args.second.len() > self.cap => Ok(CallError::TooBig.status()),
             _ => Ok(self.ask(op, 0, args.first, args.second)),
         }
     }
 
     fn reply(&mut self, document: &[u8]) -> i64 {
         if document.len() > self.cap {
-            return code::TOO_BIG.into();
+            return CallError::TooBig.status();
         }
         if !is_object(document) {
-            return code::INVALID.into();
+            return CallError::Invalid.status();
         }
         self.answer.reply = Some(document.to_vec());
         0
@@ -192,7 +191,7 @@ impl Host {
 
     fn fail(&mut self, text: &[u8]) -> i64 {
         let Ok(text) = std::str::from_utf8(text) else {
-            return code::INVALID.into();
+            return CallError::Invalid.status();
         };
         self.answer.error = Some(Self::error_text(text.as_bytes()));
         0
@@ -214,17 +213,17 @@ impl Host {
 
     fn asset_read(&mut self, args: Args<'_>) -> i64 {
         let (Ok(offset), Ok(most)) = (usize::try_from(args.x), usize::try_from(args.y)) else {
-            return code::INVALID.into();
+            return CallError::Invalid.status();
         };
         let named = |file: &&Asset| file.path.as_bytes() == args.first;
         let Some(file) = self.assets.iter().find(named) else {
-            return code::NOT_FOUND.into();
+            return CallError::NotFound.status();
         };
         let whole = slice(self.bytes, file).unwrap_or_default();
         let rest = whole.get(offset..).unwrap_or_default();
         let part = rest.get(..most).unwrap_or(rest);
         if part.len() > self.cap {
-            return code::TOO_BIG.into();
+            return CallError::TooBig.status();
         }
         self.result = part.to_vec();
         length(&self.result)
@@ -232,10 +231,10 @@ impl Host {
 
     fn file_read(&mut self, args: Args<'_>) -> i64 {
         let (Ok(offset), Ok(most)) = (u64::try_from(args.x), usize::try_from(args.y)) else {
-            return code::INVALID.into();
+            return CallError::Invalid.status();
         };
         if most > self.cap {
-            return code::TOO_BIG.into();
+            return CallError::TooBig.status();
         }
         self.file(HostOp::FileRead, args.first, |files, path| {
             files.read(path, offset, most)
@@ -246,10 +245,10 @@ impl Host {
         let flags = u32::try_from(args.y).ok().and_then(How::of);
         let how = flags.ok_or(Breach::UnknownValue)?;
         let Ok(offset) = u64::try_from(args.x) else {
-            return Ok(code::INVALID.into());
+            return Ok(CallError::Invalid.status());
         };
         if args.second.len() > self.cap {
-            return Ok(code::TOO_BIG.into());
+            return Ok(CallError::TooBig.status());
         }
         let written = self.file(HostOp::FileWrite, args.first, |files, path| {
             files.write(path, offset, args.second, how)?;
@@ -270,7 +269,7 @@ impl Host {
         act: impl FnOnce(&Files, &str) -> Result<Vec<u8>, Denied>,
     ) -> i64 {
         let Ok(path) = std::str::from_utf8(path) else {
-            return code::INVALID.into();
+            return CallError::Invalid.status();
         };
         match act(&self.files, path) {
             Ok(bytes) => {
@@ -280,8 +279,8 @@ impl Host {
                 }
                 len
             }
-            Err(Denied::Code(code)) => code.into(),
-            Err(Denied::NotGranted) if path.len() > self.cap => code::TOO_BIG.into(),
+            Err(Denied::Code(error)) => error.status(),
+            Err(Denied::NotGranted) if path.len() > self.cap => CallError::TooBig.status(),
             Err(Denied::NotGranted) => self.ask(op, 0, path.as_bytes(), &[]),
         }
     }
@@ -296,7 +295,7 @@ impl Host {
         match status {
             Ok(0..) => Ok(result),
             Ok(error) => Err(error),
-            Err(Breach::OutsideOfHook | Breach::UnknownValue) => Err(code::DENIED.into()),
+            Err(Breach::OutsideOfHook | Breach::UnknownValue) => Err(CallError::Denied.status()),
         }
     }
 
@@ -315,11 +314,11 @@ impl Host {
     }
 
     fn log(&mut self, args: Args<'_>) -> Result<i64, Breach> {
-        let level = u8::try_from(args.x).ok().filter(|l| *l <= MOST_LEVEL);
-        let level = level.ok_or(Breach::UnknownValue)?;
+        let level = u8::try_from(args.x).ok().and_then(LogLevel::of_number);
+        let level = level.ok_or(Breach::UnknownValue)?.number();
         if self.in_hook {
             return Ok(match args.first.len() > self.cap {
-                true => code::TOO_BIG.into(),
+                true => CallError::TooBig.status(),
                 false => self.ask(HostOp::Log, level, args.first, &[]),
             });
         }
@@ -334,7 +333,7 @@ impl Host {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let Ok(first_len) = u32::try_from(first.len()) else {
-            return code::TOO_BIG.into();
+            return CallError::TooBig.status();
         };
         let document = [first, second].concat();
         let (bytes, more) = head(&document);

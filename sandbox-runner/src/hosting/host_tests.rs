@@ -24,7 +24,7 @@ fn only_a_json_object_is_a_reply() {
     ] {
         let mut host = host();
         let status = call(&mut host, Import::Reply, text.as_bytes());
-        assert_eq!(status, i64::from(code::INVALID), "accepted {text:?}");
+        assert_eq!(status, CallError::Invalid.status(), "accepted {text:?}");
         assert_eq!(host.leave().reply, None);
     }
     let mut host = host();
@@ -35,7 +35,7 @@ fn only_a_json_object_is_a_reply() {
 #[test]
 fn text_that_is_not_utf8_is_invalid() {
     let mut host = host();
-    let invalid = i64::from(code::INVALID);
+    let invalid = CallError::Invalid.status();
     assert_eq!(call(&mut host, Import::Reply, b"{\"a\":\"\xff\"}"), invalid);
     assert_eq!(call(&mut host, Import::Fail, b"caf\xc3"), invalid);
 }
@@ -44,7 +44,7 @@ fn text_that_is_not_utf8_is_invalid() {
 fn nesting_without_end_is_invalid_not_a_crash() {
     let deep = format!("{{\"a\":{}", "[".repeat(4000));
     let status = call(&mut host(), Import::Reply, deep.as_bytes());
-    assert_eq!(status, i64::from(code::INVALID));
+    assert_eq!(status, CallError::Invalid.status());
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn the_last_reply_counts_and_a_refused_one_does_not() {
     assert_eq!(call(&mut host, Import::Reply, b"{\"n\":1}"), 0);
     assert_eq!(call(&mut host, Import::Reply, b"{\"n\":2}"), 0);
     let refused = call(&mut host, Import::Reply, b"{\"n\":");
-    assert_eq!(refused, i64::from(code::INVALID));
+    assert_eq!(refused, CallError::Invalid.status());
     assert_eq!(host.leave().reply.unwrap(), b"{\"n\":2}");
 }
 
@@ -73,7 +73,7 @@ fn an_errors_text_is_cut_between_characters() {
 fn a_reply_over_the_cap_is_too_big() {
     let text = format!("{{\"a\":\"{}\"}}", "x".repeat(5000));
     let status = call(&mut host(), Import::Reply, text.as_bytes());
-    assert_eq!(status, i64::from(code::TOO_BIG));
+    assert_eq!(status, CallError::TooBig.status());
 }
 
 #[test]

@@ -1,49 +1,30 @@
-//! What every engine shares: the link, the task, the answers to a plugin's
+//! What every engine shares: the task, the answers to a plugin's
 //! calls of the host, and the loop that serves the host's calls.
 //!
 //! An engine brings its own warm-up and loader, then hands a [`Plugin`] to
 //! [`serve`]. Nothing here knows how a plugin's code is run.
 
 mod files;
+#[cfg(any(feature = "scripts", feature = "program"))]
+pub(crate) mod form;
 mod host;
 #[cfg(feature = "scripts")]
 pub(crate) mod script;
 mod serve;
 
-use std::fs::File;
-
 use gm_protocol::link::LinkError;
-use gm_protocol::message::ToRunner;
-use gm_protocol::plan::{FD_ASSETS, FD_LINK, PluginSetup, Role, Setup};
-use gm_protocol::runner_end::RunnerEnd;
+use gm_protocol::plan::{FD_ASSETS, PluginSetup, Role, Setup};
 
 #[cfg(feature = "wasm")]
 pub(crate) use files::{Kind, Stat};
 #[cfg(feature = "wasm")]
 pub(crate) use host::Answer;
-#[cfg(feature = "js")]
+#[cfg(feature = "scripts")]
 pub(crate) use host::Breach;
 pub(crate) use host::{Args, Host};
 pub(crate) use serve::{NOT_RUN, Plugin, not_loaded, serve};
 
-use crate::walls::sys::sealed::Sealed;
-use crate::walls::{WallError, last, sys};
-
-/// The link to the host: the inherited descriptor.
-pub(crate) fn link() -> RunnerEnd {
-    match sys::inherited(FD_LINK) {
-        Ok(socket) => RunnerEnd::new(File::from(socket)),
-        Err(_) => sys::exit_now(last::BROKEN_LINK),
-    }
-}
-
-/// The host's first frame: walls and task.
-pub(crate) fn setup(link: &mut RunnerEnd) -> Setup {
-    match link.recv() {
-        Ok(ToRunner::Setup(setup)) => *setup,
-        _ => sys::exit_now(last::BROKEN_LINK),
-    }
-}
+use crate::walls::{WallError, begin, last, sys};
 
 /// The task of a process that runs a plugin.
 pub(crate) fn task(setup: &Setup) -> &PluginSetup {
@@ -58,7 +39,7 @@ pub(crate) fn assets(task: &PluginSetup) -> Result<&'static [u8], WallError> {
     if task.assets.is_empty() {
         return Ok(&[]);
     }
-    sealed(FD_ASSETS)
+    begin::sealed(FD_ASSETS)
 }
 
 /// The package's files whose names end so: modules that a script may ask for.
@@ -73,18 +54,6 @@ pub(crate) fn modules(
     files
         .filter_map(|file| Some((file.path.clone(), host::slice(assets, file)?)))
         .collect()
-}
-
-/// The bytes of an inherited sealed memfd, mapped and closed.
-pub(crate) fn sealed(fd: i32) -> Result<&'static [u8], WallError> {
-    let memfd = sys::inherited(fd)?;
-    Ok(Sealed::map(memfd).map_err(std::io::Error::from)?.bytes())
-}
-
-/// Ends the process because a wall is missing.
-pub(crate) fn unwalled(error: &WallError) -> ! {
-    let (control, errno) = error.claim();
-    last::wall(control, errno)
 }
 
 /// Ends the process because the host is gone, or says what it must not.

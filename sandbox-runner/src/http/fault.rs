@@ -2,6 +2,8 @@
 
 use std::io;
 
+use gm_protocol::abi::CallError;
+
 /// What a refused or failed request is about: the first word of its text, by which
 /// a plugin can tell one from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +68,13 @@ impl Fault {
     /// The same fault as the plugin hears of it: the ABI's number, and the text.
     pub(super) fn told(self) -> (i64, Vec<u8>) {
         match self {
-            Self::Denied(what) => (-1, what.into_bytes()),
-            Self::Invalid(why) => (-3, why.into_bytes()),
-            Self::TooBig => (-4, Vec::new()),
-            Self::Net(class, why) => (-8, format!("{}: {why}", class.as_str()).into_bytes()),
+            Self::Denied(what) => (CallError::Denied.status(), what.into_bytes()),
+            Self::Invalid(why) => (CallError::Invalid.status(), why.into_bytes()),
+            Self::TooBig => (CallError::TooBig.status(), Vec::new()),
+            Self::Net(class, why) => {
+                let text = format!("{}: {why}", class.as_str());
+                (CallError::Net.status(), text.into_bytes())
+            }
         }
     }
 

@@ -18,15 +18,14 @@ mod target;
 mod tests;
 mod tls;
 
-use std::fs::File;
 use std::time::Duration;
 
 use gm_protocol::link::LinkError;
 use gm_protocol::message::{FromRunner, ToRunner, head};
-use gm_protocol::plan::{FD_LINK, HttpSetup, Role};
+use gm_protocol::plan::{HttpSetup, Role};
 use gm_protocol::runner_end::RunnerEnd;
 
-use crate::walls::{self, Arena, Narrowed, WallError, Walled, last, sys};
+use crate::walls::{self, Arena, Narrowed, WallError, Walled, begin, last, sys};
 use fetch::Client;
 use socket::Deadline;
 use tls::Tls;
@@ -34,21 +33,16 @@ use tls::Tls;
 /// The whole life of the process.
 pub fn live(arena: &Arena) -> ! {
     // 1. Before the walls: all that makes system calls which no filter allows.
-    let tls = prepare(arena).unwrap_or_else(|error| unwalled(&error));
-    let Ok(socket) = sys::inherited(FD_LINK) else {
-        sys::exit_now(last::BROKEN_LINK)
-    };
-    let mut link = RunnerEnd::new(File::from(socket));
+    let tls = prepare(arena).unwrap_or_else(|error| begin::unwalled(&error));
     // 2. The walls' data and the task.
-    let Ok(ToRunner::Setup(setup)) = link.recv() else {
-        sys::exit_now(last::BROKEN_LINK)
-    };
+    let mut link = begin::link();
+    let setup = begin::setup(&mut link);
     let Role::Http(task) = &setup.role else {
         sys::exit_now(last::BROKEN_LINK)
     };
     // 3. to 5. Landlock, filters, report, the host's look, the last filter.
     let narrowed = walls::put_up(&setup, &mut link).and_then(Walled::narrow);
-    let narrowed = narrowed.unwrap_or_else(|error| unwalled(&error));
+    let narrowed = narrowed.unwrap_or_else(|error| begin::unwalled(&error));
     // 6. Requests, until the host says stop or is gone.
     serve(&narrowed, link, HttpSetup::clone(task), tls)
 }
@@ -56,18 +50,13 @@ pub fn live(arena: &Arena) -> ! {
 fn prepare(arena: &Arena) -> Result<Tls, WallError> {
     walls::prepare(c"gm-http")?;
     sys::signals::leave_faults()?;
-    walls::open_arena(arena)?;
+    walls::open_arena(arena, 0)?;
     let tls = Tls::public().map_err(std::io::Error::other)?;
     // The first random number looks for a source, and the first map seeds itself.
     let drawn = tls.random().fill(&mut [0; 1]);
     drawn.map_err(|_| std::io::Error::other("no random numbers"))?;
     let _ = std::collections::HashMap::<(), ()>::new();
     Ok(tls)
-}
-
-fn unwalled(error: &WallError) -> ! {
-    let (control, errno) = error.claim();
-    last::wall(control, errno)
 }
 
 fn serve(_: &Narrowed, mut link: RunnerEnd, task: HttpSetup, tls: Tls) -> ! {

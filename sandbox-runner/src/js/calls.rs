@@ -4,19 +4,18 @@ use std::ops::DerefMut;
 use std::rc::Rc;
 use std::time::Duration;
 
+use gm_protocol::abi::CallError;
 use gm_protocol::plan::Hook;
 use rquickjs::{Context, Ctx, Function, Object, Persistent, Promise, Value};
 
 use super::engine::Clock;
 use super::errors;
 use super::gm::SharedHost;
-use crate::abi::{Import, code};
-use crate::hosting::{self, Args, Host, NOT_RUN};
+use super::text;
+use crate::hosting::{self, Host, NOT_RUN, script};
 
 /// What is said of a promise when nothing is left that could settle it.
 const NEVER: &str = "it waits for a promise that nothing settles";
-/// The status of a hook that threw an error.
-const FAILED: i32 = 1;
 
 type Answered<T> = Result<T, String>;
 type Kept = Persistent<Function<'static>>;
@@ -63,18 +62,18 @@ impl Script {
             if value.is_undefined() || value.is_null() {
                 return Ok(None);
             }
-            let text = ctx.json_stringify(value).map_err(told)?;
+            let text = text::json(&ctx, value).map_err(told)?;
             // To write it may have run the script's own code.
             finish_jobs(&ctx, &self.clock);
-            text.map(|text| text.to_string().map_err(told)).transpose()
+            Ok(text)
         })
     }
 
     fn reply(&self, text: &str) -> Answered<()> {
         let mut host = self.host.borrow_mut();
-        match host.call(Import::Reply, text_args(text)) {
+        match script::reply(&mut host, text) {
             Ok(0) => Ok(()),
-            Ok(status) if status == i64::from(code::TOO_BIG) => Err(format!(
+            Ok(status) if status == CallError::TooBig.status() => Err(format!(
                 "the reply has {} bytes, and {} are the most",
                 text.len(),
                 host.cap()
@@ -103,23 +102,7 @@ impl hosting::Plugin for Script {
         self.host.borrow_mut().enter();
         let done = self.run(function, document);
         let done = done.and_then(|reply| reply.map_or(Ok(()), |text| self.reply(&text)));
-        let mut host = self.host.borrow_mut();
-        if let Err(text) = &done {
-            // A hook is running, so it can't break the contract.
-            let _ = host.call(Import::Fail, text_args(text));
-        }
-        let answer = host.leave();
-        match done {
-            Ok(()) => (0, answer.reply),
-            Err(_) => (FAILED, answer.error),
-        }
-    }
-}
-
-fn text_args(text: &str) -> Args<'_> {
-    Args {
-        first: text.as_bytes(),
-        ..Args::default()
+        script::left(&mut self.host.borrow_mut(), done)
     }
 }
 

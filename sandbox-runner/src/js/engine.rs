@@ -18,7 +18,7 @@ use super::errors;
 use super::gm::{self, SharedHost};
 use super::modules::Modules;
 use super::raw::Bytecode;
-use crate::hosting::{self, Host};
+use crate::hosting::{self, Host, script};
 use crate::walls::{Narrowed, WallError, last};
 
 /// Regular expressions in the text are compiled with it.
@@ -150,6 +150,10 @@ impl Engine {
         let hooks = parsed.and_then(|()| {
             self.realm
                 .with(|ctx| enter(&ctx, &self.modules, entrypoint, &self.clock))
+        });
+        let hooks = hooks.and_then(|hooks| {
+            let has = |hook| hooks.iter().any(|(each, _)| *each == hook);
+            script::has_all(&task.hooks, has).map(|()| hooks)
         });
         let hooks = hooks.unwrap_or_else(|text| not_loaded(&self.host, &text));
         let time = Duration::from_millis(task.time_ms.into()).saturating_add(BEHIND);

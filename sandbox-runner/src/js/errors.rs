@@ -5,6 +5,7 @@ use gm_protocol::message::TrapClass;
 use rquickjs::object::Property;
 use rquickjs::{Constructor, Ctx, Error, Exception, Object, Result, Value};
 
+use super::text;
 use crate::walls::last;
 
 /// What the engine throws where its stack ends. A script that catches it goes
@@ -42,11 +43,11 @@ fn thrown<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
 
 /// What is no error but was thrown all the same.
 fn plain<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
-    if let Some(Ok(text)) = value.as_string().map(rquickjs::String::to_string) {
+    if let Some(Ok(text)) = value.as_string().map(text::utf8) {
         return text;
     }
-    match ctx.json_stringify(value.clone()) {
-        Ok(Some(text)) => text.to_string().unwrap_or_default(),
+    match text::json(ctx, value.clone()) {
+        Ok(Some(text)) => text,
         Ok(None) => value.type_name().to_owned(),
         Err(_) => {
             ctx.catch();
@@ -61,7 +62,7 @@ fn property(ctx: &Ctx<'_>, object: &Object<'_>, key: &str) -> Option<String> {
         ctx.catch();
         return None;
     };
-    value.as_string()?.to_string().ok()
+    text::utf8(value.as_string()?).ok()
 }
 
 /// The first line of a trace that lies in a file.

@@ -7,13 +7,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use gm_protocol::abi::CallError;
 use rquickjs::function::Rest;
 use rquickjs::object::Property;
 use rquickjs::{Ctx, Error, Function, Object, Result, TypedArray, Value};
 
 use super::errors::Refusals;
 use super::raw;
-use crate::hosting::script::{self, Form, Gives, Takes};
+use super::text::{json, utf8};
+use crate::hosting::form::{Gives, Takes};
+use crate::hosting::script::{self, Form};
 use crate::hosting::{Args, Breach, Host};
 
 /// The state behind the calls, which is there before the plugin is.
@@ -157,16 +160,14 @@ fn text<'js>(ctx: &Ctx<'js>, bytes: &[u8]) -> Answered<Value<'js>> {
 
 /// What a status below 0 means.
 fn refused<'js>(ctx: &Ctx<'js>, host: &RefCell<Host>, status: i64) -> Answered<Value<'js>> {
-    let (code, meaning) = script::error(status);
-    match code {
-        "not_found" => Ok(Value::new_null(ctx.clone())),
+    let error = CallError::of_status(status);
+    let text = match error {
+        CallError::NotFound => return Ok(Value::new_null(ctx.clone())),
         // The host says more.
-        "net" => {
-            let said = String::from_utf8_lossy(host.borrow().result()).into_owned();
-            Err(Fault::Refused(code, said))
-        }
-        _ => Err(Fault::Refused(code, meaning.to_owned())),
-    }
+        CallError::Net => String::from_utf8_lossy(host.borrow().result()).into_owned(),
+        _ => script::meaning(error).to_owned(),
+    };
+    Err(Fault::Refused(error.as_str(), text))
 }
 
 /// The arguments as the script gave them.
@@ -181,11 +182,7 @@ impl<'js> Given<'_, 'js> {
     fn text(&self, place: usize) -> Answered<Vec<u8>> {
         let text = self.at(place).and_then(Value::as_string);
         let text = text.ok_or_else(|| wrong("a text is expected"))?;
-        match text.to_string() {
-            Ok(text) => Ok(text.into_bytes()),
-            // Half of a character.
-            Err(_) => Err(wrong("the text can't be written as UTF-8")),
-        }
+        Ok(utf8(text)?.into_bytes())
     }
 
     fn level(&self, place: usize) -> Answered<i64> {
@@ -207,9 +204,9 @@ impl<'js> Given<'_, 'js> {
     fn document(&self, ctx: &Ctx<'js>, place: usize) -> Answered<Vec<u8>> {
         let value = self.at(place).cloned();
         let value = value.ok_or_else(|| wrong("a document is expected"))?;
-        let text = ctx.json_stringify(value)?;
+        let text = json(ctx, value)?;
         let text = text.ok_or_else(|| wrong("a document is expected"))?;
-        Ok(text.to_string()?.into_bytes())
+        Ok(text.into_bytes())
     }
 
     fn whole(&self, place: usize) -> Answered<Option<i64>> {

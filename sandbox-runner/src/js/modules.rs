@@ -8,16 +8,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use gm_protocol::plan::PluginSetup;
+use gm_protocol::plan::{Engine, PluginSetup};
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::{Ctx, Error, Module, Result};
 
 use super::errors;
 use super::raw::Bytecode;
 use crate::hosting;
-
-/// How a module's path ends.
-const ENDING: &str = ".js";
 
 /// The modules, for all who load them.
 #[derive(Clone, Default)]
@@ -38,7 +35,7 @@ impl Modules {
         let mut package = self.0.borrow_mut();
         package
             .sources
-            .extend(hosting::modules(task, assets, &[ENDING]));
+            .extend(hosting::modules(task, assets, Engine::Js.module_endings()));
         package.sources.insert(task.entrypoint.clone(), code);
     }
 

@@ -16,7 +16,7 @@ mod tree;
 
 pub(crate) use group::{Group, GroupLimits};
 pub(crate) use instance::{Instance, sweep};
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Control as Controller, Tree};
 
 use std::io::Write as _;
 use std::path::Path;

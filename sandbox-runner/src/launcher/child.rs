@@ -209,7 +209,7 @@ pub(super) fn forbid_user_namespaces() -> Result<(), Errno> {
 }
 
 /// The bounding set first: dropping it needs `CAP_SETPCAP`.
-pub(super) fn drop_capabilities(last_cap: u32) -> Result<(), (Step, Errno)> {
+pub(crate) fn drop_capabilities(last_cap: u32) -> Result<(), (Step, Errno)> {
     for cap in 0..=last_cap {
         let bit = 1_u64
             .checked_shl(cap)

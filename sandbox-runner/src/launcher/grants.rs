@@ -65,13 +65,9 @@ impl Grants {
     /// Makes what the child will attach.
     pub(crate) fn prepare(order: &Accepted, ids: &Ids, own_uid: bool) -> Result<Self, Fault> {
         let grants = order.reads.iter().map(|granted| {
-            let how = match own_uid {
-                true => How::Move(detached(granted, ids)?),
-                false => How::Bind(path_of(granted.fd.as_fd())?, granted.id),
-            };
             Ok(Grant {
                 directory: granted.directory,
-                how,
+                how: How::of(granted, ids, own_uid)?,
             })
         });
         Ok(Self {
@@ -95,6 +91,11 @@ impl Grants {
             hidden: Vec::new(),
             data_bytes,
         })
+    }
+
+    /// Makes one as the child would get it, and drops it.
+    pub(crate) fn try_one(granted: &Granted, ids: &Ids, own_uid: bool) -> Result<(), Fault> {
+        How::of(granted, ids, own_uid).map(drop)
     }
 
     /// Inodes that they take in the root.
@@ -195,6 +196,13 @@ impl Grants {
 }
 
 impl How {
+    fn of(granted: &Granted, ids: &Ids, own_uid: bool) -> Result<Self, Fault> {
+        Ok(match own_uid {
+            true => Self::Move(detached(granted, ids)?),
+            false => Self::Bind(path_of(granted.fd.as_fd())?, granted.id),
+        })
+    }
+
     /// Attaches it at `target`; a path gets these flags and is read-only.
     pub(crate) fn attach(&self, target: &str, flags: MountFlags) -> Result<(), Errno> {
         match self {

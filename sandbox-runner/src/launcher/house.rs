@@ -22,7 +22,8 @@ use super::libraries::Libraries;
 use super::limits::Bounds;
 use super::look::{Expected, Host};
 use super::mounts::{self, Content};
-use super::orders::Accepted;
+use super::orders::{Accepted, Granted};
+use super::probe::{self, Planted};
 use super::settings::Settings;
 use super::start::{Process, start};
 use super::sweeper::Sweeper;
@@ -79,6 +80,7 @@ impl House {
         let io = |step: &'static str| move |e: std::io::Error| config(step, e.to_string());
         let places = Places::make(euid)?;
         let slots = slots(euid, &settings, &places, &passwd)?;
+        probe::own_walls()?;
         let tree = Tree::find(&settings.cgroup_parent).map_err(io("cgroup"))?;
         sweep(&tree, &places.live);
         let live = hold(&places.live, instance)?;
@@ -160,6 +162,22 @@ impl House {
         }
     }
 
+    /// What probes make their groups from.
+    pub(crate) fn planted(&mut self) -> Planted<'_> {
+        Planted {
+            instance: &mut self.instance,
+            owner: self.settings.run_as,
+            gaps: &self.given.gaps,
+        }
+    }
+
+    /// Makes a mount of this file or directory as for a grant, and drops it.
+    pub(crate) fn try_grant(&mut self, granted: &Granted) -> Result<(), Fault> {
+        let own_uid = !self.slots.shared();
+        let ids = self.slots.take()?;
+        Grants::try_one(granted, &ids, own_uid)
+    }
+
     /// Starts a child for an accepted order.
     pub(crate) fn start(
         &mut self,
@@ -228,13 +246,7 @@ impl House {
         let libraries = self.engines.libraries(order.engine)?;
         let own_uid = !self.slots.shared();
         let contents = contents(order, warm);
-        let expected = Expected::new(
-            order,
-            bounds,
-            own_uid,
-            !contents.is_empty(),
-            network_of(order.engine),
-        )?;
+        let expected = Expected::new(order, bounds, own_uid, !contents.is_empty())?;
         let exec = exec(order, binary)?;
         let mounted = Mounted {
             grants: Grants::prepare(order, ids, own_uid)?,
@@ -325,7 +337,7 @@ pub(super) fn hold(live: &Path, instance: &str) -> Result<(PathBuf, File), Fault
 }
 
 /// The largest capability that this kernel knows.
-pub(super) fn last_cap() -> Result<u32, Fault> {
+pub(crate) fn last_cap() -> Result<u32, Fault> {
     let path = "/proc/sys/kernel/cap_last_cap";
     let text = std::fs::read_to_string(path)
         .map_err(|e| wall(Control::Caps, path, super::fault::errno(&e)))?;

@@ -23,7 +23,6 @@ use super::ids::Ids;
 use super::limits::{Bounds, parse};
 use super::orders::Accepted;
 use super::start::Process;
-use super::sys::Network;
 
 /// `/dev/null` is character device 1:3 on every Linux (devices.txt).
 const NULL: (u32, u32) = (1, 3);
@@ -41,8 +40,6 @@ pub(crate) struct Expected {
     pub(crate) executable: bool,
     /// How many granted paths there are, and whether there is a `$DATA`.
     mounted: (usize, bool),
-    /// Whose network it has.
-    network: Network,
     engine: Engine,
     /// Length of the executable, for an engine that has it as a descriptor.
     executable_bytes: Option<u64>,
@@ -55,7 +52,6 @@ impl Expected {
         bounds: Bounds,
         no_groups: bool,
         executable: bool,
-        network: Network,
     ) -> Result<Self, Fault> {
         let noted = order.fds().into_iter().map(|(number, fd)| {
             let seen = fstat(fd).map_err(|e| wall(Control::Descriptors, "fstat", e))?;
@@ -69,8 +65,7 @@ impl Expected {
             executable,
             mounted: (order.reads.len(), order.data_bytes() > 0),
             engine: order.engine,
-            executable_bytes: code.filter(|_| order.engine == Engine::Program),
-            network,
+            executable_bytes: code.filter(|_| order.engine.starts_program()),
         })
     }
 }
@@ -239,7 +234,7 @@ fn judge(seen: &Looked, ids: &Ids, expected: &Expected, host: &Host) -> Result<(
         (
             Control::NetNs,
             "ns/net",
-            (own.net != theirs.net) == (expected.network == Network::Own),
+            (own.net == theirs.net) == expected.engine.shares_network(),
         ),
         (Control::IpcNs, "ns/ipc", own.ipc != theirs.ipc),
         (Control::UtsNs, "ns/uts", own.uts != theirs.uts),
@@ -445,7 +440,7 @@ fn allowed(fd: u32, seen: &Stat, expected: &Expected, devices: Devices) -> bool 
     match fd {
         0..=2 => is_null(seen),
         _ if came => true,
-        _ if expected.engine != Engine::Program => false,
+        _ if !expected.engine.starts_program() => false,
         _ if kind == FileType::Fifo || seen.st_dev == devices.pidfds => true,
         _ => {
             kind == FileType::RegularFile

@@ -21,6 +21,7 @@ mod limits;
 mod look;
 mod mounts;
 mod orders;
+mod probe;
 mod serve;
 mod settings;
 mod start;
@@ -32,7 +33,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use gm_protocol::PROTOCOL;
-use gm_protocol::orders::{Bootstrap, Doorbell, Ready};
+use gm_protocol::orders::{Bootstrap, Doorbell, Fault, Ready};
+use gm_protocol::trials::Tried;
 use gm_protocol::wire::{self, WireError};
 use ipc_channel::ipc::{self, IpcSender};
 use rustix::fs::{Mode, OFlags};
@@ -87,11 +89,15 @@ pub fn run() -> Result<(), BeginError> {
     let _ = rustix::process::setsid();
     // Modes are set explicitly; only others' write bits are never ours.
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let house = House::open(
+    let mut house = House::open(
         Path::new(&bootstrap.home),
         &bootstrap.instance,
         bell.as_fd(),
     );
+    let examined = match bootstrap.examine {
+        true => examine(&mut house),
+        false => Vec::new(),
+    };
     let broker = |e: &dyn std::fmt::Display| BeginError::Broker(e.to_string());
     let (order_sender, orders) = ipc::channel().map_err(|e| broker(&e))?;
     let (answers, answer_receiver) = ipc::channel().map_err(|e| broker(&e))?;
@@ -105,6 +111,7 @@ pub fn run() -> Result<(), BeginError> {
         orders: order_sender,
         answers: answer_receiver,
         host,
+        examined,
     };
     let said = IpcSender::connect(bootstrap.server).map(|to| to.send(ready));
     match (said, house) {
@@ -115,6 +122,14 @@ pub fn run() -> Result<(), BeginError> {
         (Err(e), house) => return Err(abandon(house, &e)),
     }
     Ok(())
+}
+
+/// Tries each thing by itself, also where the launcher can't begin.
+fn examine(house: &mut Result<House, Fault>) -> Vec<Tried> {
+    probe::all(match house {
+        Ok(house) => Ok(house.planted()),
+        Err(fault) => Err(format!("the launcher could not begin: {fault}")),
+    })
 }
 
 /// Leaves nothing behind when the broker could not be reached.

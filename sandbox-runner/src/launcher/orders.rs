@@ -92,7 +92,7 @@ impl Accepted {
         for (kind, fd) in kinds.iter().zip(fds) {
             match kind {
                 FdKind::Link => link = Some(check_link(fd)?),
-                FdKind::Code if engine.has_code_file() || engine == Engine::Program => {
+                FdKind::Code if engine.has_code_file() || engine.starts_program() => {
                     code = Some(sealed(fd)?);
                 }
                 FdKind::Code => others.push((FD_CODE, sealed(fd)?.0)),
@@ -155,7 +155,7 @@ impl Accepted {
     /// this uid counts, too.) A program is held to it all the same: where there is no
     /// group nothing else bounds its processes.
     pub(crate) fn bounds(&self, own_uid: bool) -> Bounds {
-        bounds(&self.limits, own_uid || self.engine == Engine::Program)
+        bounds(&self.limits, own_uid || self.engine.starts_program())
     }
 }
 
@@ -304,7 +304,7 @@ fn writable(fd: OwnedFd) -> Result<OwnedFd, Fault> {
 }
 
 /// A plain file or a directory; never a device, a FIFO or a socket.
-fn granted(fd: OwnedFd) -> Result<Granted, Fault> {
+pub(crate) fn granted(fd: OwnedFd) -> Result<Granted, Fault> {
     let found = fstat(&fd).map_err(|e| refused("descriptors", e.to_string()))?;
     let kind = FileType::from_raw_mode(found.st_mode);
     if !matches!(kind, FileType::RegularFile | FileType::Directory) {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::fault::{gone, refused};
 use super::house::{House, Running};
 use super::look::look;
-use super::orders::Accepted;
+use super::orders::{Accepted, granted};
 
 /// The most children at once, whatever the range of ids.
 const MOST_CHILDREN: usize = 1024;
@@ -135,7 +135,8 @@ impl Launcher {
                 let order = Accepted::judge(engine, limits, &kinds, fds, assets)?;
                 self.start(&order, back)
             }
-            _ if !fds.is_empty() => Err(refused("descriptors", "only a start takes any")),
+            Task::TryGrant => self.try_grant(fds),
+            _ if !fds.is_empty() => Err(refused("descriptors", "this order takes none")),
             Task::Look { child, stage } => self.look(child, stage),
             Task::Kill { child } => {
                 self.kill(child)?;
@@ -158,6 +159,13 @@ impl Launcher {
         }
         self.running.insert(started.child, child);
         Ok(Done::Started(started))
+    }
+
+    fn try_grant(&mut self, fds: Vec<OwnedFd>) -> Result<Done, Fault> {
+        let [file] = <[OwnedFd; 1]>::try_from(fds)
+            .map_err(|_| refused("descriptors", "one is to be tried"))?;
+        self.house.try_grant(&granted(file)?)?;
+        Ok(Done::CanGrant)
     }
 
     fn look(&mut self, child: u32, stage: Stage) -> Result<Done, Fault> {

@@ -39,6 +39,35 @@ impl Network {
     }
 }
 
+/// One kind of namespace, for whoever wants to know which of them can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    User,
+    Mount,
+    Pid,
+    Net,
+    Ipc,
+    Uts,
+}
+
+impl Kind {
+    /// The flags of these kinds together.
+    pub(crate) fn flags(kinds: &[Self]) -> u64 {
+        kinds.iter().fold(0, |all, kind| all | kind.bits())
+    }
+
+    const fn bits(self) -> u64 {
+        flag(match self {
+            Self::User => libc::CLONE_NEWUSER,
+            Self::Mount => libc::CLONE_NEWNS,
+            Self::Pid => libc::CLONE_NEWPID,
+            Self::Net => libc::CLONE_NEWNET,
+            Self::Ipc => libc::CLONE_NEWIPC,
+            Self::Uts => libc::CLONE_NEWUTS,
+        })
+    }
+}
+
 /// `CLONE_INTO_CGROUP` of linux/sched.h (5.7); it doesn't fit libc's `c_int`.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -103,6 +132,16 @@ pub(crate) fn clone_for_ids() -> Result<Side, Errno> {
 /// A child with nothing of its own but a copy of our memory, as fork(2) makes it.
 pub(crate) fn clone_plain() -> Result<Side, Errno> {
     clone(0, None)
+}
+
+/// A child with namespaces of these kinds and nothing else of its own.
+pub(crate) fn clone_with(kinds: &[Kind]) -> Result<Side, Errno> {
+    clone(Kind::flags(kinds), None)
+}
+
+/// A child with nothing of its own, born in `group` (a v2 directory).
+pub(crate) fn clone_into(group: BorrowedFd<'_>) -> Result<Side, Errno> {
+    clone(0, Some(group))
 }
 
 fn clone(namespaces: u64, group: Option<BorrowedFd<'_>>) -> Result<Side, Errno> {
@@ -236,7 +275,7 @@ pub(crate) fn landlock_abi() -> Option<u32> {
 }
 
 /// The result of a raw call: what it gave, or the thread's errno.
-fn checked(result: libc::c_long) -> Result<i32, Errno> {
+pub(crate) fn checked(result: libc::c_long) -> Result<i32, Errno> {
     if result >= 0 {
         return i32::try_from(result).map_err(|_| Errno::OVERFLOW);
     }

@@ -7,10 +7,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use gm_protocol::abi::CallError;
 use mlua::{FromLua as _, Function, Lua, MultiValue, Table, Value};
 
 use super::value;
-use crate::hosting::script::{self, Form, Gives, Takes};
+use crate::hosting::form::{Gives, Takes};
+use crate::hosting::script::{self, Form};
 use crate::hosting::{Args, Host};
 
 /// The state behind the calls, which is there before the plugin is.
@@ -90,12 +92,14 @@ fn call(
     let status = host.call(form.call, args);
     let status = status.map_err(|_| invalid("a call of the host is made in a hook only"))?;
     if status < 0 {
-        let (code, meaning) = script::error(status);
-        return match code {
-            "not_found" => Ok(Value::Nil),
-            "net" => Err((code, String::from_utf8_lossy(host.result()).into_owned())),
-            _ => Err((code, meaning.to_owned())),
+        let error = CallError::of_status(status);
+        let text = match error {
+            CallError::NotFound => return Ok(Value::Nil),
+            // The host says more.
+            CallError::Net => String::from_utf8_lossy(host.result()).into_owned(),
+            _ => script::meaning(error).to_owned(),
         };
+        return Err((error.as_str(), text));
     }
     let too_much = |_| ("internal", "the result could not be taken".to_owned());
     match form.gives {

@@ -6,15 +6,14 @@ use std::ops::DerefMut;
 use std::rc::Rc;
 
 use gm_protocol::message::TrapClass;
-use gm_protocol::plan::{Hook, PluginSetup};
+use gm_protocol::plan::{Engine, Hook, PluginSetup};
 use gm_protocol::runner_end::RunnerEnd;
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value};
 
 use super::calls::{self, SharedHost};
 use super::value;
-use crate::abi::Import;
-use crate::hosting::{self, Args, Host, NOT_RUN};
+use crate::hosting::{self, Host, NOT_RUN, script};
 use crate::walls::{Narrowed, last};
 
 /// Libraries without files, processes, clock, debugging or loading.
@@ -29,15 +28,13 @@ fn libraries() -> StdLib {
         | StdLib::MATH
 }
 
-/// The status of a hook that raised an error.
-const FAILED: i32 = 1;
-
 /// A furnished machine without a plugin.
 pub(super) struct Vm {
     lua: Lua,
     host: SharedHost,
     list: Table,
     modules: Rc<RefCell<Modules>>,
+    guard: Guard,
 }
 
 /// The package's files that are Lua text, and what those gave that were asked for.
@@ -57,7 +54,8 @@ impl Vm {
         list.raw_set("__metatable", "list")?;
         list.set_readonly(true);
         let modules = Rc::new(RefCell::new(Modules::default()));
-        furnish(&lua, &host, &list, &modules)?;
+        let guard = Guard::new(&lua)?;
+        furnish(&lua, &host, &list, &modules, &guard)?;
         // Libraries, metatables of strings and `gm` can't be changed from here on;
         // a plugin's globals lie over them.
         lua.sandbox(true)?;
@@ -70,6 +68,7 @@ impl Vm {
             host,
             list,
             modules,
+            guard,
         })
     }
 
@@ -84,10 +83,12 @@ impl Vm {
     ) -> Script {
         last::new_call();
         *self.host.borrow_mut() = Host::new(link, task, assets);
-        self.modules.borrow_mut().texts = hosting::modules(task, assets, &[".lua", ".luau"]);
-        let run = parse(&self.lua, &task.entrypoint, code).and_then(|chunk| chunk.call::<()>(()));
-        if let Err(error) = run {
-            let text = text_of(&error);
+        self.modules.borrow_mut().texts =
+            hosting::modules(task, assets, Engine::Lua.module_endings());
+        let run = parse(&self.lua, &task.entrypoint, code)
+            .map_err(|error| text_of(&error))
+            .and_then(|chunk| self.guard.call(&chunk, ()));
+        if let Err(text) = run {
             hosting::not_loaded(self.host.borrow_mut().link(), &text);
         }
         let globals = self.lua.globals();
@@ -95,11 +96,17 @@ impl Vm {
             Ok(Value::Function(function)) => Some((*hook, function)),
             _ => None,
         };
+        let hooks: Vec<_> = Hook::ALL.iter().filter_map(hook).collect();
+        let has = |hook| hooks.iter().any(|(each, _)| *each == hook);
+        if let Err(text) = script::has_all(&task.hooks, has) {
+            hosting::not_loaded(self.host.borrow_mut().link(), &text);
+        }
         Script {
-            hooks: Hook::ALL.iter().filter_map(hook).collect(),
+            hooks,
             lua: self.lua,
             host: self.host,
             list: self.list,
+            guard: self.guard,
         }
     }
 }
@@ -110,11 +117,13 @@ fn furnish(
     host: &SharedHost,
     list: &Table,
     modules: &Rc<RefCell<Modules>>,
+    guard: &Guard,
 ) -> mlua::Result<()> {
     let globals = lua.globals();
     globals.raw_set("loadstring", Value::Nil)?;
-    let modules = Rc::clone(modules);
-    let require = lua.create_function(move |lua, name: String| require(lua, &modules, &name))?;
+    let (modules, guard) = (Rc::clone(modules), guard.clone());
+    let require =
+        lua.create_function(move |lua, name: String| require(lua, &modules, &guard, &name))?;
     globals.raw_set("require", require)?;
     let gm = lua.create_table()?;
     let raw = calls::functions(lua, host, list)?;
@@ -137,7 +146,12 @@ fn parse(lua: &Lua, name: &str, text: &[u8]) -> mlua::Result<Function> {
 }
 
 /// A module of the package, run at its first `require`.
-fn require(lua: &Lua, modules: &RefCell<Modules>, name: &str) -> mlua::Result<Value> {
+fn require(
+    lua: &Lua,
+    modules: &RefCell<Modules>,
+    guard: &Guard,
+    name: &str,
+) -> mlua::Result<Value> {
     let found = |modules: &Modules| modules.loaded.iter().find(|(n, _)| n == name).cloned();
     if let Some((_, loaded)) = found(&modules.borrow()) {
         return loaded.ok_or_else(|| mlua::Error::runtime(format!("{name} requires itself")));
@@ -158,7 +172,8 @@ fn require(lua: &Lua, modules: &RefCell<Modules>, name: &str) -> mlua::Result<Va
         modules.loaded.push((name.to_owned(), value));
     };
     set(None);
-    let value = parse(lua, name, text).and_then(|chunk| chunk.call::<Value>(()));
+    let value = parse(lua, name, text)
+        .and_then(|chunk| guard.call(&chunk, ()).map_err(mlua::Error::runtime));
     match &value {
         Ok(value) => set(Some(value.clone())),
         Err(_) => modules.borrow_mut().loaded.retain(|(n, _)| n != name),
@@ -166,11 +181,37 @@ fn require(lua: &Lua, modules: &RefCell<Modules>, name: &str) -> mlua::Result<Va
     value
 }
 
+/// Calls the plugin's functions.
+#[derive(Clone)]
+struct Guard(Function);
+
+impl Guard {
+    fn new(lua: &Lua) -> mlua::Result<Self> {
+        let guard = lua.load(include_str!("guard.luau")).set_name("=gm");
+        guard.set_mode(ChunkMode::Text).eval().map(Self)
+    }
+
+    /// What the function returns, or the text of what it raises.
+    fn call(&self, function: &Function, given: impl IntoLuaMulti) -> Result<Value, String> {
+        let came = self.0.call((function, given));
+        let (done, value, shown): (bool, Value, Option<LuaString>) =
+            came.map_err(|error| text_of(&error))?;
+        let text = match (done, value, shown) {
+            (true, value, _) => return Ok(value),
+            (false, Value::Error(error), _) => return Err(text_of(&error)),
+            (false, Value::String(text), _) | (false, _, Some(text)) => text,
+            (false, _, None) => return Err("an error that can't be shown".to_owned()),
+        };
+        Err(String::from_utf8_lossy(&text.as_bytes()).into_owned())
+    }
+}
+
 /// A plugin's script, ready to be called.
 pub(super) struct Script {
     lua: Lua,
     host: SharedHost,
     list: Table,
+    guard: Guard,
     hooks: Vec<(Hook, Function)>,
 }
 
@@ -182,9 +223,7 @@ impl Script {
         let document = document.map_err(|error| format!("the document is no JSON: {error}"))?;
         let argument = value::to_lua(&self.lua, &self.list, &document);
         let argument = argument.map_err(|error| text_of(&error))?;
-        let reply = function
-            .call::<Value>(argument)
-            .map_err(|error| text_of(&error))?;
+        let reply = self.guard.call(function, argument)?;
         let table = match reply {
             Value::Nil => return Ok(()),
             Value::LightUserData(pointer) if pointer.0.is_null() => return Ok(()),
@@ -199,8 +238,7 @@ impl Script {
         };
         let reply = value::from_lua(&self.list, &table).map_err(str::to_owned)?;
         let text = reply.to_string();
-        let done = self.host.borrow_mut().call(Import::Reply, text_args(&text));
-        match done {
+        match script::reply(&mut self.host.borrow_mut(), &text) {
             Ok(0) => Ok(()),
             _ => Err("the reply is no object, or over the limit".to_owned()),
         }
@@ -222,31 +260,7 @@ impl hosting::Plugin for Script {
         }
         self.host.borrow_mut().enter();
         let done = self.hook(hook, document);
-        let mut host = self.host.borrow_mut();
-        let status = match done {
-            Ok(()) => 0,
-            Err(text) => {
-                // A hook is running, so it can't break the contract.
-                let _ = host.call(Import::Fail, text_args(&text));
-                FAILED
-            }
-        };
-        let answer = host.leave();
-        (
-            status,
-            if status == 0 {
-                answer.reply
-            } else {
-                answer.error
-            },
-        )
-    }
-}
-
-fn text_args(text: &str) -> Args<'_> {
-    Args {
-        first: text.as_bytes(),
-        ..Args::default()
+        script::left(&mut self.host.borrow_mut(), done)
     }
 }
 

@@ -12,9 +12,10 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::DerefMut;
 
+use gm_protocol::abi::CallError;
 use gm_protocol::plan::Hook;
 
-use crate::abi::{Import, code};
+use crate::abi::Import;
 use crate::elf::VERSION;
 use crate::hosting::{self, Args, Host, NOT_RUN};
 
@@ -22,6 +23,8 @@ use crate::hosting::{self, Args, Host, NOT_RUN};
 pub(super) const SYMBOL: &CStr = c"gm_plugin_v2";
 /// The most bytes of an error's text.
 const MOST_TEXT: usize = 4096;
+/// No call has a longer name.
+const MOST_NAME: usize = 64;
 
 type Init = extern "C" fn(*const HostTable, *mut *mut c_void) -> i32;
 type Call =
@@ -115,6 +118,8 @@ impl Plugin {
             &raw mut out,
             &raw mut len,
         );
+        // The plugin may have kept the places as well.
+        let (out, len) = (once(&raw const out), once(&raw const len));
         if out.is_null() {
             return (status, None);
         }
@@ -129,7 +134,7 @@ impl Plugin {
                 Some(format!("a reply has at most {most} bytes").into_bytes()),
             )
         } else {
-            (status, Some(bytes(out, len.min(most)).to_vec()))
+            (status, Some(copy(out, len.min(most))))
         };
         if let Some(free) = self.table.free_buf {
             free(self.state, out, len);
@@ -185,30 +190,30 @@ extern "C" fn host_call(
     y: i64,
 ) -> i64 {
     let Some(host) = HOST.get() else {
-        return code::INVALID.into();
+        return CallError::Invalid.status();
     };
     let Ok(mut host) = host.try_borrow_mut() else {
-        return code::INVALID.into();
+        return CallError::Invalid.status();
     };
-    if name.is_null() {
-        return code::INVALID.into();
-    }
-    // SAFETY: the plugin says that it is a text that ends in a NUL.
-    let name = unsafe { CStr::from_ptr(name) };
-    let Some(import) = name.to_str().ok().and_then(Import::from_name) else {
-        return code::INVALID.into();
+    let Some(import) = self::name(name.cast())
+        .as_deref()
+        .and_then(Import::from_name)
+    else {
+        return CallError::Invalid.status();
     };
     if a_len > host.cap() || b_len > host.cap() {
-        return code::TOO_BIG.into();
+        return CallError::TooBig.status();
     }
+    let (first, second) = (copy(a, a_len), copy(b, b_len));
     let args = Args {
-        first: bytes(a, a_len),
-        second: bytes(b, b_len),
+        first: &first,
+        second: &second,
         x,
         y,
     };
     // There is no trap here: a broken contract is an error like others.
-    host.call(import, args).unwrap_or(code::INVALID.into())
+    host.call(import, args)
+        .unwrap_or(CallError::Invalid.status())
 }
 
 extern "C" fn host_result(_: *mut c_void, to: *mut u8, room: usize) -> usize {
@@ -226,12 +231,49 @@ extern "C" fn host_result(_: *mut c_void, to: *mut u8, room: usize) -> usize {
     len
 }
 
-/// Bytes that the plugin hands over, for the time of one call.
-fn bytes<'a>(at: *const u8, len: usize) -> &'a [u8] {
-    if at.is_null() || len == 0 {
-        return &[];
+/// Bytes that the plugin hands over. Each is read once, and what is judged and used
+/// is this copy: so nothing rests on the plugin standing still, though no filter of
+/// its kind lets it have a second thread.
+fn copy(at: *const u8, len: usize) -> Vec<u8> {
+    if at.is_null() {
+        return Vec::new();
     }
-    // SAFETY: the plugin says that there are `len` bytes; callers have bounded it
-    // and use it only while the plugin stands still.
-    unsafe { std::slice::from_raw_parts(at, len) }
+    (0..len).map(|n| once(at.wrapping_add(n))).collect()
+}
+
+/// A name of at most [`MOST_NAME`] bytes that ends in a NUL.
+fn name(at: *const u8) -> Option<String> {
+    if at.is_null() {
+        return None;
+    }
+    let mut bytes = (0..=MOST_NAME).map(|n| once(at.wrapping_add(n)));
+    let name: Vec<u8> = bytes.by_ref().take_while(|byte| *byte != 0).collect();
+    String::from_utf8(name)
+        .ok()
+        .filter(|name| name.len() <= MOST_NAME)
+}
+
+/// A value of the plugin's, read this once, whoever writes to it meanwhile.
+fn once<T: Copy>(at: *const T) -> T {
+    // SAFETY: the plugin says that there is one, where it isn't a place of our own.
+    // A volatile read is made exactly once, and every pattern of bits is a value of
+    // the numbers and pointers that are read here.
+    unsafe { at.read_volatile() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_ends_within_its_bound_or_is_none() {
+        let long = [b'a'; MOST_NAME + 1];
+        let ended = [&long[..MOST_NAME], b"\0"].concat();
+        assert_eq!(name(ended.as_ptr()).unwrap().len(), MOST_NAME);
+        assert_eq!(name(long.as_ptr()), None);
+        assert_eq!(name(c"\xff".to_bytes().as_ptr()), None);
+        assert_eq!(name(std::ptr::null()), None);
+        assert_eq!(copy(ended.as_ptr(), 3), b"aaa");
+        assert_eq!(copy(std::ptr::null(), 3), b"");
+    }
 }

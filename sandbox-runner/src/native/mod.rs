@@ -14,20 +14,20 @@ use std::os::fd::AsFd as _;
 use crate::elf;
 use crate::hosting;
 use crate::walls::sys::mapped;
-use crate::walls::{self, Arena, WallError, sys};
+use crate::walls::{self, Arena, WallError, begin, sys};
 
 /// The whole life of the process that runs a plugin.
 pub fn live(arena: &Arena) -> ! {
     // 1. Before the walls: libraries, heap, the code as bytes.
-    let code = prepare(arena).unwrap_or_else(|error| hosting::unwalled(&error));
+    let code = prepare(arena).unwrap_or_else(|error| begin::unwalled(&error));
     // 2. The walls' data and the task, from the host.
-    let mut link = hosting::link();
-    let setup = hosting::setup(&mut link);
+    let mut link = begin::link();
+    let setup = begin::setup(&mut link);
     let task = hosting::task(&setup);
-    let assets = hosting::assets(task).unwrap_or_else(|error| hosting::unwalled(&error));
+    let assets = hosting::assets(task).unwrap_or_else(|error| begin::unwalled(&error));
     // 3. and 4. Landlock, filters, report; the host's look from outside.
     let walled = walls::put_up(&setup, &mut link);
-    let walled = walled.unwrap_or_else(|error| hosting::unwalled(&error));
+    let walled = walled.unwrap_or_else(|error| begin::unwalled(&error));
     // 5. The first look at the plugin's bytes, then its first instructions: its
     //    constructors.
     if let Err(why) = elf::shared_object(code) {
@@ -39,7 +39,7 @@ pub fn live(arena: &Arena) -> ! {
     };
     // 6. What only the loader needed is taken away.
     let ready = loaded.narrow();
-    let ready = ready.unwrap_or_else(|error| hosting::unwalled(&error));
+    let ready = ready.unwrap_or_else(|error| begin::unwalled(&error));
     let plugin = match ready.plugin() {
         Ok(table) => abi::Plugin::new(table, hosting::Host::new(link, task, assets)),
         Err(why) => hosting::not_loaded(&mut link, &why),
@@ -50,7 +50,7 @@ pub fn live(arena: &Arena) -> ! {
 
 fn prepare(arena: &Arena) -> Result<&'static [u8], WallError> {
     walls::prepare(c"gm-run-native")?;
-    walls::open_arena(arena)?;
+    walls::open_arena(arena, 0)?;
     // A full stack ends the process by its signal, as code without an engine does.
     sys::signals::leave_faults()?;
     load::libraries()?;

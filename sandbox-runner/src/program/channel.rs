@@ -7,6 +7,7 @@
 use std::ops::DerefMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use gm_protocol::abi::LogLevel;
 use gm_protocol::message::{Last, LineFault};
 use gm_protocol::plan::{Hook, HostOp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,8 +26,6 @@ use crate::walls::{Narrowed, last, sys};
 const MOST_LINE: usize = 1 << 20;
 /// The most bytes of a line of its log; a longer one becomes several.
 const MOST_LOG: usize = 4096;
-/// Level of such a line: info.
-const LOG_LEVEL: i64 = 2;
 /// A pipe that can be written to takes this much without waiting.
 const PAGE: usize = 4096;
 /// Who lost its parent is reaped after this at the latest: nothing wakes us for it.
@@ -175,7 +174,7 @@ impl Program {
             let line = String::from_utf8_lossy(&line);
             let args = Args {
                 first: line.as_bytes(),
-                x: LOG_LEVEL,
+                x: LogLevel::Info.number().into(),
                 ..Args::default()
             };
             // Whatever is wrong with a line of a log, the program goes on.

@@ -12,9 +12,11 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct Lines {
     /// `None` = nothing more will come.
     pipe: Option<OwnedFd>,
-    /// Whole lines and the beginning of one.
+    /// Lines that were given out, whole lines, and the beginning of one.
     held: Vec<u8>,
-    /// Before this no line ends.
+    /// Where the first line begins that was not given out.
+    start: usize,
+    /// From `start` to here no line ends.
     seen: usize,
 }
 
@@ -23,6 +25,7 @@ impl Lines {
         Self {
             pipe: Some(pipe),
             held: Vec::new(),
+            start: 0,
             seen: 0,
         }
     }
@@ -37,6 +40,10 @@ impl Lines {
         let Some(pipe) = &self.pipe else {
             return;
         };
+        // Once a read, not once a line: many short ones would be moved as often.
+        self.held.drain(..self.start);
+        self.seen -= self.start;
+        self.start = 0;
         let before = self.held.len();
         self.held.resize(before + CHUNK, 0);
         let room = self.held.get_mut(before..).unwrap_or_default();
@@ -59,29 +66,23 @@ impl Lines {
     pub(super) fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>, TooLong> {
         let fresh = self.held.get(self.seen..).unwrap_or_default();
         let end = fresh.iter().position(|byte| *byte == b'\n');
-        let end = end.map(|end| end + self.seen);
-        let (line, rest) = match end {
+        let (line, rest) = match end.map(|end| end + self.seen) {
             Some(end) => (end, end + 1),
-            None if self.pipe.is_none() && !self.held.is_empty() => {
+            None if self.pipe.is_none() && self.start < self.held.len() => {
                 (self.held.len(), self.held.len())
             }
             None => {
                 self.seen = self.held.len();
-                return if self.seen > most {
-                    Err(TooLong)
-                } else {
-                    Ok(None)
+                return match self.seen - self.start > most {
+                    true => Err(TooLong),
+                    false => Ok(None),
                 };
             }
         };
-        if line > most {
+        if line - self.start > most {
             return Err(TooLong);
         }
-        let rest = self.held.split_off(rest.min(self.held.len()));
-        let mut whole = std::mem::replace(&mut self.held, rest);
-        whole.truncate(line);
-        self.seen = 0;
-        Ok(Some(whole))
+        Ok(Some(self.give(line, rest)))
     }
 
     /// As [`Lines::next`], but what is longer comes in pieces of `most` bytes.
@@ -89,11 +90,17 @@ impl Lines {
         match self.next(most) {
             Ok(line) => line,
             Err(TooLong) => {
-                let rest = self.held.split_off(most.min(self.held.len()));
-                self.seen = 0;
-                Some(std::mem::replace(&mut self.held, rest))
+                let end = (self.start + most).min(self.held.len());
+                Some(self.give(end, end))
             }
         }
+    }
+
+    /// Gives out what lies before `end`; what is next begins at `rest`.
+    fn give(&mut self, end: usize, rest: usize) -> Vec<u8> {
+        let given = self.held.get(self.start..end).unwrap_or_default().to_vec();
+        (self.start, self.seen) = (rest, rest);
+        given
     }
 }
 
@@ -138,5 +145,18 @@ mod tests {
         assert_eq!(next(), Some(b"7".to_vec()));
         assert_eq!(next(), Some(b"8".to_vec()));
         assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn many_short_lines_cost_no_more_than_their_bytes() {
+        const LINES: usize = 1 << 20;
+        let mut many = lines(b"");
+        many.held = vec![b'\n'; LINES];
+        let begun = std::time::Instant::now();
+        for _ in 0..LINES {
+            assert_eq!(many.next(10), Ok(Some(Vec::new())));
+        }
+        assert_eq!(many.next(10), Ok(None));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     }
 }

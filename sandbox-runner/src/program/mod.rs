@@ -20,7 +20,7 @@ use crate::elf;
 use crate::hosting::{self, Host};
 use crate::walls::sys::process::{Exec, Started, start};
 use crate::walls::sys::{self, mapped};
-use crate::walls::{self, Arena, WallError};
+use crate::walls::{self, Arena, WallError, begin};
 
 /// What a program is called by itself.
 const NAME: &std::ffi::CStr = c"program";
@@ -28,15 +28,15 @@ const NAME: &std::ffi::CStr = c"program";
 /// The whole life of the process.
 pub fn live(arena: &Arena) -> ! {
     // 1. Before the walls: the executable as bytes.
-    let (file, bytes) = prepare(arena).unwrap_or_else(|error| hosting::unwalled(&error));
+    let (file, bytes) = prepare(arena).unwrap_or_else(|error| begin::unwalled(&error));
     // 2. The walls' data and the task, from the host.
-    let mut link = hosting::link();
-    let setup = hosting::setup(&mut link);
+    let mut link = begin::link();
+    let setup = begin::setup(&mut link);
     let task = hosting::task(&setup);
-    let assets = hosting::assets(task).unwrap_or_else(|error| hosting::unwalled(&error));
+    let assets = hosting::assets(task).unwrap_or_else(|error| begin::unwalled(&error));
     // 3. and 4. Landlock, filters, report; the host's look from outside.
     let walled = walls::put_up(&setup, &mut link);
-    let walled = walled.unwrap_or_else(|error| hosting::unwalled(&error));
+    let walled = walled.unwrap_or_else(|error| begin::unwalled(&error));
     // 5. The first look at the executable, then the one exec: the program runs.
     if let Err(why) = elf::executable(bytes) {
         hosting::not_loaded(&mut link, &why);
@@ -51,7 +51,7 @@ pub fn live(arena: &Arena) -> ! {
     drop(file);
     // 6. From here on no further process is made here.
     let narrowed = walled.narrow();
-    let narrowed = narrowed.unwrap_or_else(|error| hosting::unwalled(&error));
+    let narrowed = narrowed.unwrap_or_else(|error| begin::unwalled(&error));
     let host = Host::new(link, task, assets);
     // 7. Calls, until the host says stop or is gone, or the program has ended.
     hosting::serve(Program::new(narrowed, host, started, pipes))
@@ -59,7 +59,7 @@ pub fn live(arena: &Arena) -> ! {
 
 fn prepare(arena: &Arena) -> Result<(OwnedFd, &'static [u8]), WallError> {
     walls::prepare(c"gm-init")?;
-    walls::open_arena(arena)?;
+    walls::open_arena(arena, 0)?;
     sys::signals::leave_faults()?;
     // The program is in the same pid namespace and may send signals.
     sys::signals::leave_forbidden_calls()?;

@@ -5,10 +5,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gm_protocol::abi::{CallError, LogLevel};
 use gm_protocol::plan::{Hook, HostOp};
 use serde_json::{Map, Value};
 
-use crate::abi::{Import, code};
+use crate::abi::Import;
+use crate::hosting::form::{Gives, form};
 use crate::hosting::{Args, Host};
 
 /// A line of the program.
@@ -75,11 +77,16 @@ pub(super) fn read(line: &[u8]) -> Option<Said> {
 /// Makes a host call; the line that answers it.
 pub(super) fn answer(host: &mut Host, question: &Question) -> Vec<u8> {
     let id = question.id;
-    let refused = |status: i64| format!("{{\"id\":{id},\"error\":\"{}\"}}\n", name_of(status));
+    let refused = |status: i64| {
+        format!(
+            "{{\"id\":{id},\"error\":\"{}\"}}\n",
+            CallError::of_status(status)
+        )
+    };
     let import = Import::from_name(&question.name);
     let arguments = import.and_then(|import| arguments(import, &question.args, host.cap()));
     let (Some(import), Some(arguments)) = (import, arguments) else {
-        return refused(code::INVALID.into()).into_bytes();
+        return refused(CallError::Invalid.status()).into_bytes();
     };
     let args = Args {
         first: &arguments.first,
@@ -87,9 +94,11 @@ pub(super) fn answer(host: &mut Host, question: &Question) -> Vec<u8> {
         x: arguments.x,
         y: arguments.y,
     };
-    let status = host.call(import, args).unwrap_or(code::INVALID.into());
+    let status = host
+        .call(import, args)
+        .unwrap_or(CallError::Invalid.status());
     if status < 0 {
-        let net = import == Import::Op(HostOp::HttpRequest) && status == i64::from(code::NET);
+        let net = import == Import::Op(HostOp::HttpRequest) && status == CallError::Net.status();
         let why = String::from_utf8_lossy(host.result());
         return match net {
             // Of requests alone there is a text that says why.
@@ -103,8 +112,8 @@ pub(super) fn answer(host: &mut Host, question: &Question) -> Vec<u8> {
     }
     let head = format!("{{\"id\":{id},\"ok");
     let rest = match gives(import) {
-        Gives::Count => format!("\":{status}").into_bytes(),
-        Gives::Json => [b"\":", &*one_line(host.result())].concat(),
+        Gives::Count | Gives::Nothing => format!("\":{status}").into_bytes(),
+        Gives::Document => [b"\":", &*one_line(host.result())].concat(),
         Gives::Bytes => match std::str::from_utf8(host.result()) {
             Ok(text) => format!("\":{}", Value::from(text)).into_bytes(),
             Err(_) => format!("_base64\":\"{}\"", STANDARD.encode(host.result())).into_bytes(),
@@ -113,35 +122,11 @@ pub(super) fn answer(host: &mut Host, question: &Question) -> Vec<u8> {
     [head.as_bytes(), &rest, b"}\n"].concat()
 }
 
-/// What a call gives besides its status.
-enum Gives {
-    Count,
-    Json,
-    Bytes,
-}
-
-fn gives(import: Import) -> Gives {
+const fn gives(import: Import) -> Gives {
     match import {
         Import::AssetRead => Gives::Bytes,
-        Import::Reply | Import::Fail => Gives::Count,
-        Import::Op(op) => match op {
-            HostOp::FileRead | HostOp::StorageGet => Gives::Bytes,
-            HostOp::ConfigGet
-            | HostOp::NodeGet
-            | HostOp::NodeQuery
-            | HostOp::EdgeGet
-            | HostOp::EdgeQuery
-            | HostOp::FileList
-            | HostOp::StorageList
-            | HostOp::HttpRequest => Gives::Json,
-            HostOp::Log
-            | HostOp::NodePut
-            | HostOp::EdgePut
-            | HostOp::EventEmit
-            | HostOp::FileWrite
-            | HostOp::StorageSet
-            | HostOp::StorageDelete => Gives::Count,
-        },
+        Import::Reply | Import::Fail => Gives::Nothing,
+        Import::Op(op) => form(op).1,
     }
 }
 
@@ -263,32 +248,8 @@ impl Named {
 }
 
 fn level(value: &Value) -> Option<i64> {
-    const NAMES: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
-    let name = value.as_str()?;
-    let found = NAMES.iter().position(|known| *known == name)?;
-    i64::try_from(found).ok()
-}
-
-/// The name of an error, as the table of the ABI has it.
-fn name_of(status: i64) -> &'static str {
-    const NAMES: [&str; 10] = [
-        "denied",
-        "not_found",
-        "invalid",
-        "too_big",
-        "quota",
-        "limit",
-        "io",
-        "net",
-        "internal",
-        "stopping",
-    ];
-    let index = status.checked_neg().and_then(|n| n.checked_sub(1));
-    let index = index.and_then(|n| usize::try_from(n).ok());
-    index
-        .and_then(|n| NAMES.get(n))
-        .copied()
-        .unwrap_or("internal")
+    let level = LogLevel::from_name(value.as_str()?)?;
+    Some(level.number().into())
 }
 
 #[cfg(test)]
@@ -392,13 +353,5 @@ mod tests {
         ] {
             assert_eq!(given(name, args), None, "{name} {args}");
         }
-    }
-
-    #[test]
-    fn errors_have_the_names_of_the_abi() {
-        assert_eq!(name_of(-1), "denied");
-        assert_eq!(name_of(-10), "stopping");
-        assert_eq!(name_of(-11), "internal");
-        assert_eq!(name_of(i64::MIN), "internal");
     }
 }

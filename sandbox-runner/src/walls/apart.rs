@@ -8,7 +8,7 @@ use gm_protocol::plan::{FD_LINK, LandlockRule, Place, Setup};
 use gm_protocol::runner_end::RunnerEnd;
 
 use super::landlock::{Handled, restrict_as};
-use super::{Arena, WallError, install, last, look, root_is_shut, soft_refuses, sys};
+use super::{Arena, WallError, begin, install, last, look, root_is_shut, soft_refuses, sys};
 use crate::apart::{Change, Changes, Layer, Without};
 
 /// Exit status after a frame of the host that does not fit.
@@ -44,10 +44,7 @@ pub fn live(arena: &Arena, inside: &Inside<'_>, probe: impl FnOnce(i32) -> i32) 
             probe(FD_LINK)
         }
         Err(WallError::Link(_) | WallError::NoGo) => BROKEN,
-        Err(error) => {
-            let (control, errno) = error.claim();
-            last::wall(control, errno)
-        }
+        Err(error) => begin::unwalled(&error),
     };
     sys::exit_now(status)
 }
@@ -55,12 +52,10 @@ pub fn live(arena: &Arena, inside: &Inside<'_>, probe: impl FnOnce(i32) -> i32) 
 fn put_up(arena: &Arena, inside: &Inside<'_>) -> Result<RunnerEnd, WallError> {
     let has = |layer| !inside.without.has(layer);
     super::prepare(c"gm-probe-host")?;
-    super::open_arena_but(arena, 0)?;
+    super::open_arena(arena, 0)?;
     sys::signals::leave_faults()?;
-    let mut link = RunnerEnd::new(std::fs::File::from(sys::inherited(FD_LINK)?));
-    let ToRunner::Setup(setup) = link.recv()? else {
-        return Err(WallError::NoGo);
-    };
+    let mut link = begin::link();
+    let setup = begin::setup(&mut link);
     if has(Layer::Landlock) && has(Layer::Seccomp) && has(Layer::Mount) && inside.changes.is_empty()
     {
         let walled = super::put_up(&setup, &mut link)?;
@@ -71,7 +66,7 @@ fn put_up(arena: &Arena, inside: &Inside<'_>) -> Result<RunnerEnd, WallError> {
     }
     let mut abi = 0;
     if has(Layer::Landlock) {
-        abi = restrict(*setup.clone(), inside)?;
+        abi = restrict(setup.clone(), inside)?;
         // A weaker one may let it be opened, which is then the probe's to find.
         if inside.changes.is_empty() {
             root_is_shut()?;

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "apart")]
 pub mod apart;
+pub(crate) mod begin;
 mod landlock;
 pub mod last;
 pub(crate) mod sys;
@@ -202,22 +203,10 @@ const SPEC_STORE_BYPASS: u64 = 0;
 /// `PR_SPEC_FORCE_DISABLE` of linux/prctl.h.
 const SPEC_FORCE_DISABLE: u64 = 1 << 3;
 
-/// Opens the arena: as large as the first argument says, in bytes. The
-/// launcher passes the process's memory limit.
-#[cfg(any(
-    feature = "wasm",
-    feature = "compile-wasm",
-    feature = "http",
-    feature = "native",
-    feature = "program"
-))]
-pub(crate) fn open_arena(arena: &Arena) -> Result<(), WallError> {
-    open_arena_but(arena, 0)
-}
-
-/// The same, less what something else in the process needs: then the arena's
-/// end is reached before the group's limit, and can be told.
-pub(crate) fn open_arena_but(arena: &Arena, reserve: u64) -> Result<(), WallError> {
+/// Opens the arena: as large as the first argument says, in bytes, less what
+/// something else in the process needs: then the arena's end is reached before the
+/// group's limit, and can be told. The launcher passes the process's memory limit.
+pub(crate) fn open_arena(arena: &Arena, reserve: u64) -> Result<(), WallError> {
     let limit = std::env::args().nth(1).and_then(|size| size.parse().ok());
     let size = limit.and_then(|limit: u64| usize::try_from(limit.checked_sub(reserve)?).ok());
     let size = size.ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;

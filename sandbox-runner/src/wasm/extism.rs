@@ -77,7 +77,7 @@ impl Extism {
     /// A new call begins: what was handed over before is gone. False = there is
     /// no room for the document.
     pub(super) fn begin(&mut self, document: &[u8]) -> bool {
-        self.kernel.reset();
+        self.kernel.begin();
         let Some(offset) = self.kernel.put(document) else {
             return false;
         };

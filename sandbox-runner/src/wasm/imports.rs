@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gm_protocol::abi::CallError;
 use gm_protocol::message::TrapClass;
 use gm_protocol::plan::{Abi, HostOps};
 use wasmer::{Exports, Function, FunctionEnv, FunctionEnvMut, Imports, RuntimeError, Store};
 
 use super::extism::Extism;
 use super::wasi::System;
+use crate::abi::Import;
 use crate::abi::wasm::{self as abi, Shape, Value};
-use crate::abi::{Import, code};
 use crate::hosting::{Args, Host};
 use crate::walls::last;
 use crate::walls::sys::guest::Guest;
@@ -57,7 +58,7 @@ impl Env {
             last::trap(TrapClass::HostCall);
         }
         let (Some(first), Some(second)) = (self.text(first), self.text(second)) else {
-            return code::TOO_BIG.into();
+            return CallError::TooBig.status();
         };
         let args = Args {
             first: &first,

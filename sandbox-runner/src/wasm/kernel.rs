@@ -64,11 +64,20 @@ impl Kernel {
         }
     }
 
-    /// Forgets all blocks.
+    /// A new call begins: all blocks are forgotten, and offsets begin anew.
+    pub(super) fn begin(&mut self) {
+        self.reset();
+        self.next = FIRST;
+    }
+
+    /// Forgets all blocks. Their offsets stay used.
     pub(super) fn reset(&mut self) {
         self.blocks.clear();
         self.budget.give(self.used);
-        *self = Self::new(Arc::clone(&self.budget));
+        *self = Self {
+            next: self.next,
+            ..Self::new(Arc::clone(&self.budget))
+        };
     }
 
     /// A new block of zeroes; 0 = there is no room, or none was asked for.

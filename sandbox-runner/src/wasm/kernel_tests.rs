@@ -67,6 +67,20 @@ fn a_freed_block_is_gone_and_its_memory_comes_back() {
 }
 
 #[test]
+fn an_offset_from_before_a_reset_means_no_other_block() {
+    let mut kernel = kernel(1 << 16);
+    let before = kernel.put(b"before").unwrap();
+    kernel.reset();
+    let after = kernel.put(b"after").unwrap();
+    assert_ne!(before, after);
+    assert_eq!((kernel.bytes(before), kernel.length(before)), (None, 0));
+    assert_eq!(kernel.bytes(after).unwrap(), b"after");
+    // The next call has offsets of its own.
+    kernel.begin();
+    assert_eq!(kernel.put(b"next"), Some(before));
+}
+
+#[test]
 fn what_is_not_there_is_not_given() {
     let mut kernel = kernel(1 << 16);
     for len in [

@@ -111,6 +111,7 @@ impl Broker {
             nonce: [7; 32],
             instance: instance.to_owned(),
             home: dir.path().display().to_string(),
+            examine: false,
         };
         let mut bytes = [0; 4096];
         let used = wire::encode(&hello, &mut bytes).unwrap();

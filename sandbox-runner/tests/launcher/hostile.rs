@@ -123,6 +123,14 @@ fn no_child() {
     let mut broker = Broker::start();
     let child = 77;
     let stage = gm_protocol::orders::Stage::Walled;
+    for fds in [
+        vec![],
+        vec![open_memfd(), open_memfd()],
+        vec![link::pair().unwrap().0],
+    ] {
+        let raw: Vec<_> = fds.iter().map(OwnedFd::as_fd).collect();
+        refused(&broker.order(Task::TryGrant, &raw).0.unwrap_err());
+    }
     for task in [
         Task::Look { child, stage },
         Task::Kill { child },

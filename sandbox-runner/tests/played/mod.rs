@@ -8,7 +8,7 @@ use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
 
 use gm_protocol::message::{FromRunner, Last, ToRunner, head};
-use gm_protocol::plan::{Hook, HostOp, HostOps};
+use gm_protocol::plan::{Filters, Hook, HostOp, HostOps, Role};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 pub(crate) use peer::{Peer, soon};
@@ -32,10 +32,29 @@ pub(crate) fn all_ops() -> HostOps {
         .fold(HostOps::NONE, |set, op| set.with(*op))
 }
 
+/// What the host says to a call of it: status and result.
+type Answer = fn(HostOp, &[u8]) -> (i64, Vec<u8>);
+
+/// With what it was asked, and its length.
+fn echo(_: HostOp, asked: &[u8]) -> (i64, Vec<u8>) {
+    (i64::try_from(asked.len()).unwrap(), asked.to_vec())
+}
+
+impl Peer {
+    /// Setup to Go: it has what every walled process must have.
+    pub(crate) fn go(&mut self, filters: Filters, role: Role) {
+        let report = self.wall_in(filters, role);
+        assert!(report.no_new_privs && report.root_refused);
+        assert!(report.soft_refused && !report.dumpable);
+        self.send(&ToRunner::Go);
+    }
+}
+
 /// A plugin that was told to go.
 pub(crate) struct Plugin {
     pub(crate) peer: Peer,
-    pub(crate) next: u32,
+    next: u32,
+    pub(crate) answer: Answer,
 }
 
 /// What a call gave, and the host calls that it made.
@@ -47,6 +66,14 @@ pub(crate) struct Called {
 }
 
 impl Plugin {
+    pub(crate) fn of(peer: Peer) -> Self {
+        Self {
+            peer,
+            next: 0,
+            answer: echo,
+        }
+    }
+
     pub(crate) fn loaded(mut self) -> Self {
         match self.peer.link.recv(soon()) {
             Ok(FromRunner::Loaded { .. }) => self,
@@ -96,16 +123,18 @@ impl Plugin {
                         .link
                         .recv_parts(bytes, more, 1 << 20, soon())
                         .unwrap();
-                    // The host answers with what it was asked.
-                    let (head, more) = head(&bytes);
-                    let status = i64::try_from(bytes.len()).unwrap();
+                    let (status, result) = (self.answer)(op, &bytes);
+                    let (head, more) = head(&result);
                     let done = ToRunner::HostDone {
                         id,
                         status,
                         more,
                         bytes: head,
                     };
-                    self.peer.link.send_document(&done, &bytes, soon()).unwrap();
+                    self.peer
+                        .link
+                        .send_document(&done, &result, soon())
+                        .unwrap();
                     asked.push((op, level, bytes));
                 }
                 FromRunner::Done {

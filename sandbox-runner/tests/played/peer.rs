@@ -3,7 +3,9 @@
 //! What the launcher adds (namespaces, cgroup) is not here: these tests are
 //! about what the binaries do to themselves.
 
+use std::fs::Permissions;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -38,7 +40,8 @@ pub(crate) fn binary(name: &str) -> PathBuf {
 pub(crate) struct Peer {
     pub(crate) link: Link,
     pub(crate) child: Child,
-    has_code: bool,
+    /// What Landlock lets it open.
+    pub(crate) landlock: Vec<LandlockRule>,
     _root: TempDir,
 }
 
@@ -65,11 +68,14 @@ impl Peer {
         let _alone = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
         let root = TempDir::new_in("/tmp").unwrap();
         std::fs::copy(binary(name), root.path().join("bin")).unwrap();
+        let all = |path: &Path| std::fs::set_permissions(path, Permissions::from_mode(0o755));
+        all(root.path()).unwrap();
         for (file, bytes) in files {
-            std::fs::write(root.path().join(file), bytes).unwrap();
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            all(&path).unwrap();
         }
-        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(root.path(), all).unwrap();
         let (ours, theirs) = pair().unwrap();
         let [fourth, fifth] = fds.map(|fd| fd.map_or_else(Stdio::null, Stdio::from));
         let (close4, close5) = ("4>&1", "5>&2");
@@ -91,10 +97,15 @@ impl Peer {
             frames: 20_000,
             bytes: 64 << 20,
         };
+        let code = LandlockRule {
+            path: Place::Code,
+            rights: READ_FILE,
+        };
+        let has_code = files.iter().any(|(name, _)| *name == "code");
         Self {
             link: Link::new(ours, budget),
             child,
-            has_code: files.iter().any(|(name, _)| *name == "code"),
+            landlock: Vec::from_iter(has_code.then_some(code)),
             _root: root,
         }
     }
@@ -118,16 +129,11 @@ impl Peer {
 
     /// Setup alone.
     pub(crate) fn set_up(&mut self, filters: Filters, role: Role) {
-        let code = LandlockRule {
-            path: Place::Code,
-            rights: READ_FILE,
-        };
-        let landlock = Vec::from_iter(self.has_code.then_some(code));
         let setup = Setup {
             protocol: PROTOCOL,
             filters,
             landlock_abi: 7,
-            landlock,
+            landlock: self.landlock.clone(),
             role,
         };
         self.send(&ToRunner::Setup(Box::new(setup)));

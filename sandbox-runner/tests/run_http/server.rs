@@ -96,6 +96,18 @@ pub(crate) enum Says {
     Nothing,
 }
 
+/// One free port for both. That of one protocol may be somebody's of the other.
+fn both_protocols() -> (UdpSocket, TcpListener) {
+    let pair = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").ok()?;
+        let listener = TcpListener::bind(socket.local_addr().ok()?).ok()?;
+        Some((socket, listener))
+    };
+    (0..100)
+        .find_map(|_| pair())
+        .expect("a port that is free for both")
+}
+
 /// A nameserver; the questions are kept, each with its kind.
 pub(crate) struct Nameserver {
     pub(crate) address: SocketAddr,
@@ -106,9 +118,8 @@ impl Nameserver {
     /// `says` gets the name, whether IPv6 is asked for, and how many questions there
     /// were before.
     pub(crate) fn start(says: impl Fn(&str, bool, usize) -> Says + Send + Sync + 'static) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (socket, listener) = both_protocols();
         let address = socket.local_addr().unwrap();
-        let listener = TcpListener::bind(address).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let says = Arc::new(says);
         let (kept, same) = (Arc::clone(&asked), Arc::clone(&says));

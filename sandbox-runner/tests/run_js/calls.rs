@@ -63,21 +63,30 @@ fn a_hook_is_an_export_or_a_global_function() {
     ] {
         assert_eq!(reply_of(&mut script(text)), "{\"here\":1}", "{text}");
     }
+}
+
+#[test]
+fn a_hook_that_the_manifest_names_and_the_script_lacks_is_told_at_load() {
     for text in [
         "",
         "export const on_commit_analyzed = 5",
         "function on_commit_analyzed() {}",
+        "export function on_edge_created() {}",
     ] {
-        let called = script(text).call(b"{}");
-        assert_eq!(called.status, -1, "{text}");
-        let why = b"the module exports no function on_commit_analyzed, and globalThis has none";
-        assert_eq!(called.document.unwrap(), why);
+        let why = "on_commit_analyzed: no function of this name (artifact/missing-export)";
+        assert_eq!(refused(text, &[]), why, "{text}");
     }
+    // One that nobody named is not called.
+    let called = hook("").call_hook(Hook::OnEdgeCreated, b"{}");
+    assert_eq!(called.status, -1);
+    let why = b"the module exports no function on_edge_created, and globalThis has none";
+    assert_eq!(called.document.unwrap(), why);
 }
 
 #[test]
 fn init_and_shutdown_are_told_and_called() {
     let text = "let seen = 0
+        export function on_commit_analyzed() {}
         export function init(doc) { seen = doc.total }
         export function shutdown(doc) { return {report: `${doc.reason} ${seen}`} }";
     let mut plugin = start(text, &[]);
@@ -264,7 +273,6 @@ fn a_wrong_argument_is_invalid_and_never_reaches_the_host() {
         "gm.node_put(() => {})",
         "gm.node_put(Symbol())",
         "gm.node_get({})",
-        "gm.node_get('\\ud800')",
         "gm.file_read('$DATA/x', 'far')",
         "gm.file_read('$DATA/x', -1)",
         "gm.file_read('$DATA/x', 0.5)",
@@ -286,6 +294,40 @@ fn a_wrong_argument_is_invalid_and_never_reaches_the_host() {
         );
         assert_eq!(called.asked, [], "{call}");
     }
+}
+
+#[test]
+fn half_of_a_character_is_written_as_u_fffd_wherever_a_text_goes() {
+    assert_eq!(
+        reply("return {half: '😀'.slice(0, 1)}"),
+        r#"{"half":"\ufffd"}"#
+    );
+    assert_eq!(
+        reply("return {['😀'.slice(1)]: '\\\\ud83d'}"),
+        r#"{"\ufffd":"\\ud83d"}"#
+    );
+    assert!(error("throw Error('at ' + '😀'.slice(0, 1))").starts_with("Error: at \u{fffd} at "));
+    assert_eq!(error("throw '😀'.slice(1) + '!'"), "\u{fffd}!");
+    assert_eq!(error("throw {half: '\\udfff'}"), r#"{"half":"\ufffd"}"#);
+    let mut plugin = hook(
+        "const half = '😀'.slice(0, 1)
+         gm.log('info', half + '😀' + half)
+         gm.node_put({id: 'n', kind: 'k', data: {half}})
+         gm.storage_set('k' + half, half)
+         gm.event_emit('t', {half})",
+    );
+    let expected = [
+        (HostOp::Log, 2, "\u{fffd}😀\u{fffd}"),
+        (
+            HostOp::NodePut,
+            0,
+            r#"{"id":"n","kind":"k","data":{"half":"\ufffd"}}"#,
+        ),
+        (HostOp::StorageSet, 0, "k\u{fffd}\u{fffd}"),
+        (HostOp::EventEmit, 0, r#"t{"half":"\ufffd"}"#),
+    ];
+    let expected = expected.map(|(op, level, text)| (op, level, text.to_owned()));
+    assert_eq!(asked(&mut plugin), expected);
 }
 
 #[test]
@@ -386,8 +428,8 @@ fn storage_takes_and_gives_text_or_bytes() {
 
 #[test]
 fn a_command_is_a_hook_like_the_others() {
-    let text =
-        "export function gm_command({name, args}) { return {status: 3, text: name + args.length} }";
+    let text = "export function on_commit_analyzed() {}
+        export function gm_command({name, args}) { return {status: 3, text: name + args.length} }";
     let called = script(text).call_hook(Hook::Command, br#"{"name":"say","args":["a","b"]}"#);
     assert_eq!(called.document.unwrap(), br#"{"status":3,"text":"say2"}"#);
 }
@@ -452,7 +494,7 @@ fn what_fails_at_the_top_level_is_not_loaded_and_says_where() {
         "it waits for a promise that nothing settles"
     );
     let filters = of_profile("js", None);
-    let why = crate::script::why(behind(task(), b"let a = '\xff'", &[], filters));
+    let why = crate::refused::refused(behind(task(), b"let a = '\xff'", &[], filters));
     assert!(why.contains("main.js") && why.contains("UTF-8"), "{why}");
 }
 

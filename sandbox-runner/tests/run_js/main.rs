@@ -18,6 +18,9 @@ mod modules;
 #[path = "../played/mod.rs"]
 mod played;
 #[cfg(test)]
+#[path = "../played/refused.rs"]
+mod refused;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod walls;

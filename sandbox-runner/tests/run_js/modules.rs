@@ -145,6 +145,6 @@ fn an_error_in_a_module_names_its_file_and_line() {
     let task = task();
     let not_text: [(&str, &[u8]); 1] = [("a.js", b"'\xff'")];
     let plugin = behind(task, b"import 'a.js'", &not_text, of_profile("js", None));
-    let why = crate::script::why(plugin);
+    let why = crate::refused::refused(plugin);
     assert!(why.contains("a.js") && why.contains("UTF-8"), "{why}");
 }

@@ -1,6 +1,5 @@
 //! Starts the runner with a script.
 
-use gm_protocol::message::{FromRunner, ToRunner};
 use gm_protocol::plan::{Asset, Filters, Hook, PluginSetup, Role};
 
 use crate::filters::of_profile;
@@ -44,10 +43,8 @@ pub(crate) fn behind(
         (!files.is_empty()).then(|| memfd(&bytes, true)),
     ];
     let mut peer = Peer::start("gm-run-js", LIMIT, &[], fds);
-    let report = peer.wall_in(filters, Role::Plugin(task));
-    assert!(report.no_new_privs && report.root_refused && report.soft_refused && !report.dumpable);
-    peer.send(&ToRunner::Go);
-    Plugin { peer, next: 0 }
+    peer.go(filters, Role::Plugin(task));
+    Plugin::of(peer)
 }
 
 /// The same behind the shipped profile.
@@ -94,16 +91,5 @@ pub(crate) fn error(body: &str) -> String {
 
 /// Why a script isn't loaded.
 pub(crate) fn refused(text: &str, files: &[(&str, &str)]) -> String {
-    why(start(text, files))
-}
-
-/// Why it isn't.
-pub(crate) fn why(mut plugin: Plugin) -> String {
-    match plugin.peer.recv() {
-        FromRunner::NotLoaded { text } => {
-            assert_eq!(plugin.peer.ending(), (None, Some(104), None));
-            text
-        }
-        other => panic!("{other:?} instead of a refusal"),
-    }
+    crate::refused::refused(start(text, files))
 }

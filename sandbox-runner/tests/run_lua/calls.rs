@@ -30,6 +30,31 @@ fn nothing_returned_is_no_reply_and_an_error_is_the_hooks_error() {
 }
 
 #[test]
+fn the_text_of_an_error_is_whole_also_behind_a_nul() {
+    assert_eq!(error("error('before\\0behind', 0)"), "before\0behind");
+    assert_eq!(
+        error("error('before\\0behind')"),
+        "main.lua:2: before\0behind"
+    );
+    let own = "error(setmetatable({}, {__tostring = function() return 'a\\0b' end}))";
+    assert_eq!(error(own), "a\0b");
+    assert_eq!(refused("error('a\\0b')", &[]), "main.lua:1: a\0b");
+    let files = [("a.lua", "error('a\\0b')")];
+    assert_eq!(refused("require('a.lua')", &files), "a.lua:1: a\0b");
+    // What raises itself while it is shown.
+    let odd = "error(setmetatable({}, {__tostring = function() error('no') end}))";
+    assert_eq!(error(odd), "an error that can't be shown");
+    assert_eq!(error("error()"), "nil");
+    assert_eq!(error("error('\\0' .. ('x'):rep(1e5), 0)").len(), 4096);
+    assert!(error("gm.node_get({})").starts_with("node_get: invalid: "));
+    // Lines that look like the way there are the script's own.
+    assert_eq!(
+        error("error('a\\nstack traceback:\\nb', 0)"),
+        "a\nstack traceback:\nb"
+    );
+}
+
+#[test]
 fn calls_of_the_host_take_tables_and_give_tables() {
     let mut plugin = hook(
         "gm.log('warn', 'hello')
@@ -131,6 +156,18 @@ fn a_script_that_fails_at_its_top_level_is_not_loaded_and_says_where() {
     // A log line is kept for the first hook.
     let mut plugin = script("gm.log('info', 'early') function on_commit_analyzed() end");
     assert_eq!(plugin.call(b"{}").asked[0].2, b"early");
+}
+
+#[test]
+fn a_hook_that_the_manifest_names_and_the_script_lacks_is_told_at_load() {
+    for text in [
+        "",
+        "on_commit_analyzed = 5",
+        "local function on_commit_analyzed() end",
+    ] {
+        let why = "on_commit_analyzed: no function of this name (artifact/missing-export)";
+        assert_eq!(refused(text, &[]), why, "{text}");
+    }
 }
 
 #[test]

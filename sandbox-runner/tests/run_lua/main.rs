@@ -16,4 +16,7 @@ mod language;
 #[path = "../played/mod.rs"]
 mod played;
 #[cfg(test)]
+#[path = "../played/refused.rs"]
+mod refused;
+#[cfg(test)]
 mod script;

@@ -1,6 +1,5 @@
 //! Starts the runner with a script.
 
-use gm_protocol::message::{FromRunner, ToRunner};
 use gm_protocol::plan::{Asset, Hook, PluginSetup, Role};
 
 use crate::filters::of_profile;
@@ -26,10 +25,8 @@ fn task(assets: Vec<Asset>) -> PluginSetup {
 /// A script with the files of its package, up to `Go`.
 pub(crate) fn start(text: &str, files: &[(&str, &str)]) -> Plugin {
     let (mut peer, task) = begin(text, files);
-    let report = peer.wall_in(of_profile("lua", None), Role::Plugin(task));
-    assert!(report.no_new_privs && report.root_refused && report.soft_refused && !report.dumpable);
-    peer.send(&ToRunner::Go);
-    Plugin { peer, next: 0 }
+    peer.go(of_profile("lua", None), Role::Plugin(task));
+    Plugin::of(peer)
 }
 
 /// A bare process and its task.
@@ -78,12 +75,5 @@ pub(crate) fn error(body: &str) -> String {
 
 /// Why a script isn't loaded.
 pub(crate) fn refused(text: &str, files: &[(&str, &str)]) -> String {
-    let mut plugin = start(text, files);
-    match plugin.peer.recv() {
-        FromRunner::NotLoaded { text } => {
-            assert_eq!(plugin.peer.ending(), (None, Some(104), None));
-            text
-        }
-        other => panic!("{other:?} instead of a refusal"),
-    }
+    crate::refused::refused(start(text, files))
 }

@@ -5,6 +5,7 @@ use gm_protocol::message::Last;
 
 use crate::filters::of_profile;
 use crate::peer::{Ending, Form, Peer, shared};
+use crate::played::soon;
 
 /// SIGSYS
 const BAD_CALL: i32 = 31;
@@ -118,12 +119,11 @@ fn each_call_of_the_running_set_is_needed() {
                 bytes: document.clone().into_bytes(),
             };
             // Who lacks `write` can't even say that it's loaded.
-            let _ = peer.link.send(&call, crate::peer::soon());
+            let _ = peer.plugin.peer.link.send(&call, soon());
         }
         // It would wait for more, if it could do without.
-        let _ = peer
-            .link
-            .send(&gm_protocol::message::ToRunner::Stop, crate::peer::soon());
+        let stop = gm_protocol::message::ToRunner::Stop;
+        let _ = peer.plugin.peer.link.send(&stop, soon());
         let (_, _, signal) = peer.ending();
         assert_eq!(signal, Some(BAD_CALL), "{call}");
     }
@@ -133,7 +133,8 @@ fn each_call_of_the_running_set_is_needed() {
 fn no_memory_of_a_running_plugin_is_writable_and_executable() {
     let mut plugin = Peer::of(Form::Native, &shared(&[]));
     assert_eq!(plugin.call("reply").status, 0);
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", plugin.child.id())).unwrap();
+    let maps =
+        std::fs::read_to_string(format!("/proc/{}/maps", plugin.plugin.peer.child.id())).unwrap();
     let rights = maps
         .lines()
         .filter_map(|line| line.split_whitespace().nth(1));

@@ -1,16 +1,10 @@
 //! Files that are not loaded, each with its reason.
 
-use crate::filters::of_profile;
 use crate::peer::{Form, Peer, compiled, executable, shared, writable};
 
 fn refused(form: Form, code: &[u8]) -> String {
-    let profile = match form {
-        Form::Native => "native",
-        Form::Program => "program",
-    };
-    Peer::start(form, code)
-        .go(of_profile(profile, None))
-        .refused()
+    let peer = Peer::start(form, code).go(form.filters());
+    crate::refused::refused(peer.plugin)
 }
 
 #[test]

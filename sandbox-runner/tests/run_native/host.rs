@@ -27,7 +27,7 @@ fn hooks_are_called_with_their_document_and_answer() {
     assert_eq!((nothing.status, nothing.text), (0, None));
     let shutdown = plugin.call_hook(Hook::Shutdown, "{}");
     assert_eq!(shutdown, said("{\"report\":\"5 calls\"}"));
-    assert_eq!(plugin.stop(), (None, Some(0), None));
+    assert_eq!(plugin.plugin.stop(), (None, Some(0), None));
 }
 
 #[test]

@@ -17,4 +17,10 @@ mod host;
 #[cfg(test)]
 mod peer;
 #[cfg(test)]
+#[path = "../played/mod.rs"]
+mod played;
+#[cfg(test)]
 mod program;
+#[cfg(test)]
+#[path = "../played/refused.rs"]
+mod refused;

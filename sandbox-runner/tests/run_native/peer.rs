@@ -1,59 +1,34 @@
-//! Plays the host: compiles a plugin, starts its runner in a root of its own, and
-//! talks to it over the link.
-//!
-//! What the launcher adds (namespaces, cgroup) is not here: these tests are about
-//! what the binaries do to themselves.
+//! Compiles a plugin, starts its runner with what the launcher would put into its
+//! tree, and speaks with it in texts.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use gm_protocol::PROTOCOL;
-use gm_protocol::link::{Budget, Link, LinkError, Wait, pair};
-use gm_protocol::message::{FromRunner, Last, Report, ToRunner, head};
+use gm_protocol::message::Last;
 use gm_protocol::plan::{
-    Asset, Filters, Hook, HostOp, HostOps, LIBRARIES, LandlockRule, Place, PluginSetup, Role, Setup,
+    Asset, Filters, Hook, HostOp, LIBRARIES, LandlockRule, Place, PluginSetup, Role,
 };
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tempfile::TempDir;
 
 use crate::filters::of_profile;
+use crate::played::{self, Plugin, all_ops, memfd};
 
 /// `LANDLOCK_ACCESS_FS_*` of linux/landlock.h.
 const EXECUTE: u64 = 1;
 const READ_FILE: u64 = 1 << 2;
 const READ_DIR: u64 = 1 << 3;
+/// The memory limit that the launcher would pass.
+const LIMIT: u64 = 64 << 20;
 /// The one asset of every test.
 pub(crate) const WORDS: &[u8] = b"{\"words\":1}";
 
 /// Exit status, signal and last words.
 pub(crate) type Ending = (Option<Last>, Option<i32>, Option<i32>);
 
-pub(crate) fn soon() -> Wait<'static> {
-    Wait {
-        deadline: Instant::now() + Duration::from_secs(20),
-        wake: None,
-    }
-}
-
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn shipped(directory: &str, name: &str) -> PathBuf {
-    let place = format!("target/engines/{directory}/x86_64-unknown-linux-gnu/release/{name}");
-    let path = project().join(place);
-    assert!(
-        path.exists(),
-        "no {}: run scripts/build first",
-        path.display()
-    );
-    path
 }
 
 /// A source of `plugins/`, compiled with these words more.
@@ -111,11 +86,7 @@ pub(crate) enum Form {
 
 /// A runner and the host's end of its link.
 pub(crate) struct Peer {
-    pub(crate) link: Link,
-    pub(crate) child: Child,
-    form: Form,
-    next: u32,
-    _root: TempDir,
+    pub(crate) plugin: Plugin,
 }
 
 /// What a call gave, and the host calls that it made.
@@ -139,20 +110,6 @@ impl Called {
     }
 }
 
-fn memfd(bytes: &[u8]) -> OwnedFd {
-    let fd = memfd_create("t", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
-    rustix::io::write(&fd, bytes).unwrap();
-    let all = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    fcntl_add_seals(&fd, all).unwrap();
-    fd
-}
-
-fn put(path: &Path, bytes: &[u8], mode: u32) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, bytes).unwrap();
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
-
 /// The machine's own file of this name.
 fn library(name: &str) -> Vec<u8> {
     let places = ["/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib"];
@@ -163,93 +120,66 @@ fn library(name: &str) -> Vec<u8> {
     std::fs::read(found.unwrap_or_else(|| panic!("no {name}"))).unwrap()
 }
 
-fn setup(form: Form, filters: Filters, task: PluginSetup) -> Setup {
-    let code = match form {
-        Form::Native => (Place::Code, READ_FILE),
-        Form::Program => (Place::Executable, READ_FILE | EXECUTE),
-    };
-    let rules = [code, (Place::Assets, READ_FILE | READ_DIR)];
-    Setup {
-        protocol: PROTOCOL,
-        filters,
-        landlock_abi: 7,
-        landlock: rules
-            .map(|(path, rights)| LandlockRule { path, rights })
-            .into(),
-        role: Role::Plugin(task),
+/// An executable file that has no name any more.
+fn nameless(code: &[u8]) -> OwnedFd {
+    let directory = TempDir::new_in("/tmp").unwrap();
+    let path = directory.path().join("code");
+    std::fs::write(&path, code).unwrap();
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o555);
+    std::fs::set_permissions(&path, all).unwrap();
+    OwnedFd::from(File::open(path).unwrap())
+}
+
+/// Files are denied, what has a result gets one, the rest is done.
+fn answer(op: HostOp, _: &[u8]) -> (i64, Vec<u8>) {
+    match op {
+        HostOp::NodeGet => (13, b"{\"id\":\"here\"}".to_vec()),
+        HostOp::FileRead => (-1, Vec::new()),
+        _ => (0, Vec::new()),
     }
 }
 
 impl Peer {
-    /// Starts the runner in a root that holds what the launcher would put there, as
-    /// an ordinary user without privileges.
-    #[expect(clippy::disallowed_methods, reason = "this test is the host")]
+    /// Starts the runner with what the launcher would put into its tree.
     pub(crate) fn start(form: Form, code: &[u8]) -> Self {
-        // A child that another thread forks meanwhile would hold a copy open for
-        // writing, and what is can't be executed.
-        static COPIES: Mutex<()> = Mutex::new(());
-        let _alone = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
-        let root = TempDir::new_in("/tmp").unwrap();
-        let place = |name: &str| root.path().join(name);
-        std::fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
-        put(&place("assets/lists/words.txt"), WORDS, 0o444);
-        put(&place("etc/passwd"), b"root", 0o444);
-        put(&place("assets/program"), b"#!/bin/sh\n", 0o555);
-        let (name, fourth) = match form {
+        let libraries: Vec<_> = LIBRARIES
+            .iter()
+            .map(|name| (format!("lib64/{name}"), library(name)))
+            .collect();
+        let mut files: Vec<(&str, &[u8])> = vec![
+            ("assets/lists/words.txt", WORDS),
+            ("etc/passwd", b"root"),
+            ("assets/program", b"#!/bin/sh\n"),
+        ];
+        let (name, rule, fourth) = match form {
             Form::Native => {
-                for name in LIBRARIES {
-                    put(&place(&format!("lib64/{name}")), &library(name), 0o755);
-                }
-                put(&place("code"), code, 0o444);
-                (shipped("run-native", "gm-run-native"), Stdio::null())
+                files.extend(libraries.iter().map(|(name, file)| (&**name, &**file)));
+                files.push(("code", code));
+                ("gm-run-native", (Place::Code, READ_FILE), None)
             }
             Form::Program => {
-                put(&place("code"), code, 0o555);
-                let file = File::open(place("code")).unwrap();
-                std::fs::remove_file(place("code")).unwrap();
-                (shipped("init", "gm-init"), Stdio::from(file))
+                let rule = (Place::Executable, READ_FILE | EXECUTE);
+                ("gm-init", rule, Some(nameless(code)))
             }
         };
-        std::fs::copy(name, place("bin")).unwrap();
-        let (ours, theirs) = pair().unwrap();
-        let script = format!(
-            "exec setpriv --no-new-privs chroot --userspec=1000:1000 {} /bin 67108864 \
-             3<&0 4>&1 5>&2 </dev/null >/dev/null 2>/dev/null",
-            root.path().display()
-        );
-        let child = Command::new("sh")
-            .args(["-c", &script])
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-            .stdin(Stdio::from(theirs))
-            .stdout(fourth)
-            .stderr(Stdio::from(memfd(WORDS)))
-            .spawn()
-            .unwrap();
-        let budget = Budget {
-            frames: 20_000,
-            bytes: 64 << 20,
-        };
-        Self {
-            link: Link::new(ours, budget),
-            child,
-            form,
-            next: 0,
-            _root: root,
-        }
+        let fds = [fourth, Some(memfd(WORDS, true))];
+        let mut peer = played::Peer::start(name, LIMIT, &files, fds);
+        peer.landlock = [rule, (Place::Assets, READ_FILE | READ_DIR)]
+            .map(|(path, rights)| LandlockRule { path, rights })
+            .into();
+        let mut plugin = Plugin::of(peer);
+        plugin.answer = answer;
+        Self { plugin }
     }
 
     /// Setup to Go, with these filters.
     pub(crate) fn go(mut self, filters: Filters) -> Self {
-        let ops = HostOp::ALL
-            .iter()
-            .fold(HostOps::NONE, |set, op| set.with(*op));
         let task = PluginSetup {
             memory_bytes: 8 << 20,
             time_ms: 2000,
             entrypoint: "plugin".into(),
             abi: gm_protocol::plan::Abi::Gm2,
-            host_ops: ops,
+            host_ops: all_ops(),
             hooks: vec![Hook::OnCommitAnalyzed],
             body_bytes: 1 << 20,
             assets: vec![Asset {
@@ -259,152 +189,67 @@ impl Peer {
             }],
             grants: vec![],
         };
-        self.send(&ToRunner::Setup(Box::new(setup(self.form, filters, task))));
-        let report = match self.link.recv(soon()) {
-            Ok(FromRunner::Report(report)) => report,
-            other => panic!("{other:?} instead of a report; {:?}", self.ending()),
-        };
-        let Report {
-            no_new_privs,
-            root_refused,
-            soft_refused,
-            dumpable,
-            ..
-        } = report;
-        assert!(no_new_privs && root_refused && soft_refused && !dumpable);
-        self.send(&ToRunner::Go);
+        self.plugin.peer.go(filters, Role::Plugin(task));
         self
     }
 
     /// A plugin or program that is loaded, and whose `init` was called.
     pub(crate) fn of(form: Form, code: &[u8]) -> Self {
-        let profile = match form {
-            Form::Native => "native",
-            Form::Program => "program",
-        };
-        let mut peer = Self::start(form, code)
-            .go(of_profile(profile, None))
-            .loaded();
+        let mut peer = Self::start(form, code).go(form.filters()).loaded();
         let init = peer.call_hook(Hook::Init, "{\"schema\":\"gm.init/1\"}");
         assert_eq!(init.status, 0, "{init:?}");
         peer
     }
 
-    pub(crate) fn loaded(mut self) -> Self {
-        match self.link.recv(soon()) {
-            Ok(FromRunner::Loaded { .. }) => self,
-            other => panic!("{other:?} instead of Loaded; {:?}", self.ending()),
+    pub(crate) fn loaded(self) -> Self {
+        Self {
+            plugin: self.plugin.loaded(),
         }
-    }
-
-    /// Why it was not loaded.
-    pub(crate) fn refused(mut self) -> String {
-        let text = match self.link.recv(soon()) {
-            Ok(FromRunner::NotLoaded { text }) => text,
-            other => panic!("{other:?} instead of a refusal; {:?}", self.ending()),
-        };
-        assert_eq!(self.ending(), (None, Some(104), None));
-        text
-    }
-
-    fn send(&mut self, message: &ToRunner) {
-        self.link.send(message, soon()).unwrap();
-    }
-
-    pub(crate) fn begin(&mut self, hook: Hook, document: &str) {
-        self.next += 1;
-        let document = document.as_bytes();
-        let (bytes, more) = head(document);
-        let call = ToRunner::Call {
-            call: self.next,
-            hook,
-            more,
-            bytes,
-        };
-        self.link.send_document(&call, document, soon()).unwrap();
     }
 
     /// What the plugin says to `{"do":what}`.
     pub(crate) fn call(&mut self, what: &str) -> Called {
-        self.call_hook(Hook::OnCommitAnalyzed, &format!("{{\"do\":\"{what}\"}}"))
+        texts(self.plugin.call(to_do(what).as_bytes()))
     }
 
     pub(crate) fn call_hook(&mut self, hook: Hook, document: &str) -> Called {
-        self.begin(hook, document);
-        let mut asked = Vec::new();
-        loop {
-            match self.link.recv(soon()) {
-                Ok(FromRunner::Host {
-                    id,
-                    op,
-                    level,
-                    more,
-                    bytes,
-                    ..
-                }) => {
-                    let bytes = self.link.recv_parts(bytes, more, 1 << 20, soon()).unwrap();
-                    asked.push((op, level, String::from_utf8(bytes).unwrap()));
-                    self.answer(id, op);
-                }
-                Ok(FromRunner::Done {
-                    call,
-                    status,
-                    has,
-                    more,
-                    bytes,
-                }) => {
-                    assert_eq!(call, self.next);
-                    let bytes = self.link.recv_parts(bytes, more, 1 << 20, soon()).unwrap();
-                    let text = String::from_utf8(bytes).unwrap();
-                    return Called {
-                        status,
-                        text: has.then_some(text),
-                        asked,
-                    };
-                }
-                other => panic!("{other:?} during a call; {:?}", self.child.wait()),
-            }
-        }
-    }
-
-    /// Files are denied, what has a result gets one, the rest is done.
-    fn answer(&mut self, id: u32, op: HostOp) {
-        let (status, bytes) = match op {
-            HostOp::NodeGet => (13, b"{\"id\":\"here\"}".to_vec()),
-            HostOp::FileRead => (-1, Vec::new()),
-            _ => (0, Vec::new()),
-        };
-        let done = ToRunner::HostDone {
-            id,
-            status,
-            more: false,
-            bytes,
-        };
-        self.send(&done);
+        texts(self.plugin.call_hook(hook, document.as_bytes()))
     }
 
     /// How it ended, whatever it still says before.
-    pub(crate) fn ending(mut self) -> Ending {
-        let last = loop {
-            match self.link.recv(soon()) {
-                Ok(FromRunner::Last(last)) => break Some(last),
-                Ok(_) => {}
-                Err(LinkError::Closed) => break None,
-                Err(error) => panic!("{error}"),
-            }
-        };
-        let status = self.child.wait().unwrap();
-        (last, status.code(), status.signal())
+    pub(crate) fn ending(self) -> Ending {
+        self.plugin.peer.ending()
     }
 
     /// Calls and expects the end.
-    pub(crate) fn dies(mut self, what: &str) -> Ending {
-        self.begin(Hook::OnCommitAnalyzed, &format!("{{\"do\":\"{what}\"}}"));
-        self.ending()
+    pub(crate) fn dies(self, what: &str) -> Ending {
+        self.plugin.dies(to_do(what).as_bytes())
     }
+}
 
-    pub(crate) fn stop(mut self) -> Ending {
-        self.send(&ToRunner::Stop);
-        self.ending()
+impl Form {
+    /// The shipped profile's.
+    pub(crate) fn filters(self) -> Filters {
+        let profile = match self {
+            Self::Native => "native",
+            Self::Program => "program",
+        };
+        of_profile(profile, None)
     }
+}
+
+fn texts(called: played::Called) -> Called {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let asked = called.asked.into_iter();
+    Called {
+        status: called.status,
+        text: called.document.map(text),
+        asked: asked
+            .map(|(op, level, said)| (op, level, text(said)))
+            .collect(),
+    }
+}
+
+fn to_do(what: &str) -> String {
+    format!("{{\"do\":\"{what}\"}}")
 }

@@ -29,7 +29,7 @@ fn lines_are_calls_and_answers() {
     );
     let none = program.call_hook(Hook::OnCommitAnalyzed, "{}");
     assert_eq!((none.status, none.text), (0, None));
-    assert_eq!(program.stop(), (None, Some(0), None));
+    assert_eq!(program.plugin.stop(), (None, Some(0), None));
 }
 
 #[test]

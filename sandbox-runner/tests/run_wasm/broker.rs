@@ -102,12 +102,8 @@ impl Plugin {
             }];
         }
         let mut peer = Peer::start("gm-run-wasm", 64 << 20, &files, [None, memfd]);
-        let report = peer.wall_in(filters, Role::Plugin(task));
-        assert!(
-            report.no_new_privs && report.root_refused && report.soft_refused && !report.dumpable
-        );
-        peer.send(&ToRunner::Go);
-        Self { peer, next: 0 }
+        peer.go(filters, Role::Plugin(task));
+        Self::of(peer)
     }
 }
 

@@ -6,7 +6,7 @@
 mod templates;
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::args::gm::NewArgs;
 use crate::args::usage;
 use crate::output::Output;
+use crate::output::escape::one_line;
 use templates::{Template, Text};
 
 /// What an author may want to make.
@@ -36,20 +37,24 @@ pub enum NewKind {
     NativeC,
     /// A shared object, from Rust
     NativeRust,
+    /// A static executable, from Rust
+    ProgramRust,
 }
 
 pub(super) fn run(args: &NewArgs, output: &mut Output) -> Result<u8, Refusal> {
     let plan = Plan::of(args)?;
     plan.manifest_is_good()?;
-    make_directory(&args.name)?;
     let files = plan.files();
+    let mut written = Written::begin(&args.name)?;
     for (path, text, mode) in &files {
-        write(&args.name.join(path), text, *mode)?;
+        written.file(path, text, *mode)?;
     }
+    written.keep();
     let next = plan.next(&args.name);
-    output.line(&format!("{}: {} files", args.name.display(), files.len()));
+    let directory = one_line(&args.name.to_string_lossy());
+    output.line(&format!("{directory}: {} files", files.len()));
     for command in &next {
-        output.line(&format!("  {command}"));
+        output.line(&format!("  {}", one_line(command)));
     }
     let paths: Vec<&str> = files.iter().map(|(path, _, _)| path.as_str()).collect();
     let fields = [
@@ -149,6 +154,7 @@ impl Plan {
             ),
             ("@HEADER@", self.template.header),
             ("@KIND@", self.template.kind.as_str()),
+            ("@ABI@", self.template.abi.as_str()),
             ("@ENTRYPOINT@", self.template.entrypoint),
             ("@NAME@", &self.name),
             ("@ID@", self.id.as_str()),
@@ -163,7 +169,7 @@ impl Plan {
     }
 
     fn next(&self, directory: &Path) -> Vec<String> {
-        let directory = directory.display();
+        let directory = typed(directory);
         let build = self
             .template
             .builds
@@ -196,39 +202,96 @@ fn sdk(path: &Path) -> Result<String, Refusal> {
         })
 }
 
-/// A new directory, or one that is empty.
-fn make_directory(path: &Path) -> Result<(), Refusal> {
-    let failed = |error: std::io::Error| {
-        let what = format!("could not make {}: {error}", path.display());
-        usage(what)
-    };
-    match std::fs::create_dir(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        made => return made.map_err(failed),
-    }
-    let mut entries = std::fs::read_dir(path).map_err(failed)?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(usage(format!("{} is not empty", path.display()))),
+/// A path as a shell takes it.
+fn typed(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,@%".contains(c);
+    // Else it would be an option.
+    let here = if text.starts_with('-') { "./" } else { "" };
+    match text.chars().all(plain) {
+        true => format!("{here}{text}"),
+        false => format!("'{here}{}'", text.replace('\'', r"'\''")),
     }
 }
 
-/// A file that wasn't there, with the directories above it.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Refusal> {
-    let written = || -> std::io::Result<()> {
-        let above: PathBuf = path.parent().map(Path::to_owned).unwrap_or_default();
-        std::fs::create_dir_all(above)?;
-        let mut file: File = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)?;
-        file.write_all(text.as_bytes())
-    };
-    written().map_err(|error| {
-        let what = format!("could not write {}: {error}", path.display());
-        usage(what)
-    })
+/// What was made so far: it is removed again if the rest can't be, so that a full disk
+/// leaves no half of a plugin in the way of the next attempt.
+struct Written<'a> {
+    directory: &'a Path,
+    /// In their order.
+    files: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+impl<'a> Written<'a> {
+    /// In a new directory, or one that is empty.
+    fn begin(directory: &'a Path) -> Result<Self, Refusal> {
+        let failed = |error: std::io::Error| {
+            let what = format!("could not make {}: {error}", directory.display());
+            usage(what)
+        };
+        let mut begun = Self {
+            directory,
+            files: Vec::new(),
+            directories: Vec::new(),
+        };
+        match std::fs::create_dir(directory) {
+            Ok(()) => begun.directories.push(directory.to_owned()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let mut entries = std::fs::read_dir(directory).map_err(failed)?;
+        match entries.next() {
+            None => Ok(begun),
+            Some(_) => Err(usage(format!("{} is not empty", directory.display()))),
+        }
+    }
+
+    /// A file that wasn't there, with the directories above it.
+    fn file(&mut self, path: &str, text: &str, mode: u32) -> Result<(), Refusal> {
+        let target = self.directory.join(path);
+        let mut write = || -> std::io::Result<()> {
+            let above = Path::new(path).ancestors().skip(1).collect::<Vec<_>>();
+            for above in above.into_iter().rev() {
+                let above = self.directory.join(above);
+                match std::fs::create_dir(&above) {
+                    Ok(()) => self.directories.push(above),
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let mut options = OpenOptions::new();
+            let mut file: File = options
+                .write(true)
+                .create_new(true)
+                .mode(mode)
+                .open(&target)?;
+            self.files.push(target.clone());
+            file.write_all(text.as_bytes())
+        };
+        write().map_err(|error| {
+            let what = format!("could not write {}: {error}", target.display());
+            usage(what)
+        })
+    }
+
+    /// All of it is there.
+    fn keep(mut self) {
+        self.files.clear();
+        self.directories.clear();
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        // What can't be removed stays: the refusal names the directory.
+        for file in &self.files {
+            let _ = std::fs::remove_file(file);
+        }
+        for directory in self.directories.iter().rev() {
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -366,6 +429,45 @@ mod tests {
             made(&empty, NewKind::Lua).unwrap_err().code,
             Code::UsageArguments
         );
+    }
+
+    #[test]
+    fn what_could_not_be_written_whole_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("new");
+        let mut written = Written::begin(&new).unwrap();
+        written.file("a/b/one", "1", 0o666).unwrap();
+        written.file("a/two", "2", 0o666).unwrap();
+        let refusal = written.file("a/two/three", "3", 0o666).unwrap_err();
+        assert_eq!(refusal.code, Code::UsageArguments);
+        assert!(new.join("a/b/one").exists());
+        drop(written);
+        assert!(!new.exists());
+        // Of a directory that was there before, what was made in it alone.
+        std::fs::create_dir(&new).unwrap();
+        let mut written = Written::begin(&new).unwrap();
+        written.file("a/one", "1", 0o666).unwrap();
+        std::fs::write(new.join("a/mine"), "mine").unwrap();
+        drop(written);
+        assert!(new.join("a/mine").exists() && !new.join("a/one").exists());
+    }
+
+    #[test]
+    fn a_directory_is_shown_on_one_line_and_as_a_shell_takes_it() {
+        for (path, shown) in [
+            ("my/fixes", "my/fixes"),
+            ("-x/fixes", "./-x/fixes"),
+            ("my own/fixes", "'my own/fixes'"),
+            ("it's/$(x)", r"'it'\''s/$(x)'"),
+        ] {
+            assert_eq!(typed(Path::new(path)), shown);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a\n\u{1b}[2J");
+        std::fs::create_dir(&odd).unwrap();
+        let (mut output, seen) = Output::captured(Format::Human);
+        run(&args(&odd.join("x"), NewKind::Js), &mut output).unwrap();
+        assert_eq!(seen.out.text().lines().count(), 3);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The files that `gm plugin new` writes: those of `plugin-sdk/templates`, and the
 //! SDK's own.
 
-use gm_manifest::Kind;
+use gm_manifest::{Abi, Kind};
 
 use super::NewKind;
 
@@ -29,6 +29,7 @@ type Files = &'static [(&'static str, Text)];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Template {
     pub(super) kind: Kind,
+    pub(super) abi: Abi,
     pub(super) entrypoint: &'static str,
     /// What a source in C includes.
     pub(super) header: &'static str,
@@ -147,6 +148,21 @@ const NATIVE_RUST: Files = &[
     ("src/lib.rs", Named(sdk!("templates/native-rust/lib.rs"))),
 ];
 
+const PROGRAM_RUST: Files = &[
+    (
+        ".gitignore",
+        Whole(sdk!("templates/program-rust/gitignore")),
+    ),
+    (
+        "Cargo.toml",
+        Named(sdk!("templates/program-rust/Cargo.toml")),
+    ),
+    ("README.md", Named(sdk!("templates/program-rust/README.md"))),
+    ("build.sh", Whole(sdk!("templates/program-rust/build.sh"))),
+    ("src/gm.rs", Whole(sdk!("templates/program-rust/gm.rs"))),
+    ("src/main.rs", Whole(sdk!("templates/program-rust/main.rs"))),
+];
+
 impl Template {
     pub(super) const fn of(kind: NewKind) -> Self {
         match kind {
@@ -165,12 +181,17 @@ impl Template {
                 ..Self::built(Kind::Native, "plugin.so", NATIVE_C, None)
             },
             NewKind::NativeRust => Self::built(Kind::Native, "plugin.so", NATIVE_RUST, None),
+            NewKind::ProgramRust => Self {
+                abi: Abi::Program1,
+                ..Self::built(Kind::Native, "plugin", PROGRAM_RUST, None)
+            },
         }
     }
 
     const fn built(kind: Kind, entrypoint: &'static str, files: Files, sdk: Option<Files>) -> Self {
         Self {
             kind,
+            abi: Abi::Gm2,
             entrypoint,
             header: "",
             builds: true,

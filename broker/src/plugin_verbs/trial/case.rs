@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 
 use crate::args::usage;
+use crate::plain_file;
 
 /// The most bytes of one case.
 const MAX_CASE: u64 = 1 << 20;
@@ -334,13 +335,15 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 /// Every `*.toml` of a directory, sorted by name.
 pub(super) fn read_all(directory: &Path) -> Result<Vec<Case>, Refusal> {
-    let unreadable = |error: std::io::Error| {
-        let what = format!("no cases could be read in {}: {error}", directory.display());
+    let unreadable = |at: &Path, error: std::io::Error| {
+        let what = format!("no case could be read from {}: {error}", at.display());
         usage(what).rule("cases are tests/*.toml beside the package's directory, or --cases DIR")
     };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
+    for entry in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
+        let name = entry
+            .map_err(|error| unreadable(directory, error))?
+            .file_name();
         let name = name.to_string_lossy().into_owned();
         if name.ends_with(".toml") {
             names.push(name);
@@ -354,20 +357,19 @@ pub(super) fn read_all(directory: &Path) -> Result<Vec<Case>, Refusal> {
     names
         .into_iter()
         .map(|name| {
-            let text = read(&directory.join(&name)).map_err(unreadable)?;
+            let path = directory.join(&name);
+            let text = read(&path).map_err(|error| unreadable(&path, error))?;
             Case::parse(name, &text)
         })
         .collect()
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    if file.take(MAX_CASE + 1).read_to_string(&mut text)? as u64 > MAX_CASE {
+    let bytes = plain_file::read(path, MAX_CASE + 1)?;
+    if bytes.len() as u64 > MAX_CASE {
         return Err(std::io::Error::other("a case has at most 1 MiB"));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("a case is UTF-8"))
 }
 
 #[cfg(test)]
@@ -464,5 +466,26 @@ mod tests {
             assert!(refusal.detail.contains(line), "{text}: {refusal}");
             assert_eq!(refusal.exit(), 2);
         }
+    }
+
+    #[test]
+    fn a_pipe_or_a_flood_in_a_case_s_place_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        );
+        made.unwrap();
+        let refusal = read_all(dir.path()).unwrap_err();
+        assert!(refusal.detail.contains("a.toml"), "{refusal}");
+        std::fs::remove_file(&path).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(1 << 30).unwrap();
+        let refusal = read_all(dir.path()).unwrap_err();
+        assert!(refusal.detail.contains("at most 1 MiB"), "{refusal}");
     }
 }

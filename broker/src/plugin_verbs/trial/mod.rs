@@ -15,7 +15,7 @@ use gm_manifest::{Bytes, Code, Manifest, PluginId, Refusal};
 use serde_json::{Value, json};
 
 use crate::args::Invocation;
-use crate::args::broker::{RunArgs, RunOptions};
+use crate::args::broker::{HostingOptions, PrintedOptions, RunArgs, RunOptions};
 use crate::args::gm::TestArgs;
 use crate::args::usage;
 use crate::config::{Config, Exception};
@@ -53,7 +53,7 @@ pub(super) fn run(
         let refusal = Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin");
         return Err(about(refusal.rule("--safe-mode")));
     }
-    native_allowed(&manifest, &config, args.allow_native)?;
+    let allowed = native_allowed(&manifest, &config, args.hosting.allow_native)?;
     let directory = match &args.cases {
         Some(directory) => directory.clone(),
         None => beside(&args.path)?,
@@ -61,15 +61,15 @@ pub(super) fn run(
     let cases = case::read_all(&directory).map_err(about)?;
     let place = home.try_out(manifest.id())?;
     let held = place.lock()?;
-    let tried = Tried::prepare(&home, &place, &original)?;
-    let tested = run::ready(&tried.home, &config, args.min_isolation, |ready| {
+    let tried = Tried::prepare(&home, &place, &original, &allowed)?;
+    let tested = run::ready(&tried.home, &config, args.hosting.min_isolation, |ready| {
         install(&tried, &config, ready.session)?;
         let trial = Trial {
             ready,
             home: &tried.home,
             config: &config,
             manifest: &manifest,
-            allow_native: args.allow_native,
+            allow_native: args.hosting.allow_native,
         };
         trial.all(&cases, output)
     });
@@ -142,10 +142,16 @@ impl Trial<'_> {
         };
         storage.fill(case)?;
         let options = RunOptions {
-            allow_native: self.allow_native,
+            hosting: HostingOptions {
+                allow_native: self.allow_native,
+                ..HostingOptions::default()
+            },
             // One life: a second one would hide how the first one ended.
             fail_fast: true,
-            logs: true,
+            printed: PrintedOptions {
+                logs: true,
+                ..PrintedOptions::default()
+            },
             ..RunOptions::default()
         };
         let args = RunArgs {

@@ -196,7 +196,7 @@ fn a_hostile_user_id_is_shown_on_one_line_without_effects() {
         Packet::from(UserID::from(hostile)).to_vec().unwrap(),
     ];
     let label = Certificate::parse(&bytes.concat()).unwrap().label();
-    assert!(label.starts_with("x\\u{a}[GNUPG:] GOODSIG"), "{label}");
+    assert!(label.starts_with("x\\n[GNUPG:] GOODSIG"), "{label}");
     assert!(!label.contains(['\n', '\u{1b}', '\u{202e}']));
     let made = generate(hostile, days_of(1), None, now());
     assert_eq!(made.map(|_| ()).unwrap_err().code, Code::UsageArguments);

@@ -3,7 +3,6 @@
 
 use gm_protocol::plan::{HostOp, HostOps};
 
-use super::Type;
 use super::Value::{I32, I64};
 
 /// The module that they come from.
@@ -16,7 +15,7 @@ pub(crate) const OLD_PREFIX: &str = "extism_";
 pub(crate) const CONSTRUCTORS: &str = "__wasm_call_ctors";
 /// Each hook takes nothing; 0 = done.
 #[cfg(feature = "compile-wasm")]
-pub(crate) const HOOK: Type = Type {
+pub(crate) const HOOK: super::Type = super::Type {
     takes: &[],
     gives: &[I32],
 };
@@ -26,42 +25,10 @@ pub(crate) fn command(name: &str) -> String {
     name.replace('-', "_")
 }
 
-macro_rules! calls {
-    ($($name:ident = $text:literal ($($takes:ident)*) ($($gives:ident)*);)*) => {
-        /// A function of Extism's host.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Call { $($name),* }
-
-        impl Call {
-            /// All of them.
-            #[cfg(test)]
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// The function of a name.
-            pub(crate) fn from_name(name: &str) -> Option<Self> {
-                match name {
-                    $($text => Some(Self::$name),)*
-                    _ => None,
-                }
-            }
-
-            /// Its name.
-            #[cfg(test)]
-            pub(crate) const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text),* }
-            }
-
-            /// Its type.
-            pub(crate) const fn ty(self) -> Type {
-                match self {
-                    $(Self::$name => Type { takes: &[$($takes),*], gives: &[$($gives),*] },)*
-                }
-            }
-        }
-    };
-}
-
 calls! {
+    named if cfg(test);
+    /// A function of Extism's host.
+    Call;
     Alloc = "alloc" (I64) (I64);
     Free = "free" (I64) ();
     Length = "length" (I64) (I64);

@@ -267,6 +267,27 @@ impl Group {
         counters
     }
 
+    /// How often its processor limit has stopped it.
+    pub(crate) fn throttled(&self) -> u64 {
+        let site = self.site(Control::Cpu);
+        site.and_then(|site| keyed(&site.dir, "cpu.stat", "nr_throttled"))
+            .unwrap_or(0)
+    }
+
+    /// The file that keeps it from swapping itself past its memory limit, if the kernel
+    /// has one: [`Group::make`] wrote it and read it back.
+    pub(crate) fn swap_bound(&self) -> Option<&'static str> {
+        let site = self.site(Control::Memory)?;
+        let files = match site.v2 {
+            true => &["memory.swap.max"][..],
+            false => &["memory.memsw.limit_in_bytes", "memory.swappiness"],
+        };
+        files
+            .iter()
+            .copied()
+            .find(|file| site.dir.join(file).exists())
+    }
+
     /// Kills every process of the group, whatever it did to get away.
     pub(crate) fn kill(&self) {
         if let Some(kill) = self.kill_file()

@@ -156,11 +156,16 @@ impl Instance {
         self.roots.retain(|site| !unused(site));
     }
 
+    /// Whether this controller can be used.
+    pub(crate) fn has(&self, control: Control) -> bool {
+        self.roots.iter().any(|site| site.has(control))
+    }
+
     /// Whether memory, processes and cpu can all be limited.
     pub(crate) fn complete(&self) -> bool {
         [Control::Memory, Control::Pids, Control::Cpu]
             .iter()
-            .all(|c| self.roots.iter().any(|site| site.has(*c)))
+            .all(|c| self.has(*c))
     }
 
     /// The next group, with its limits. Its number is never used again.

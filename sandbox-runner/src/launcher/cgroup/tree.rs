@@ -21,7 +21,7 @@ pub(crate) enum Control {
 
 impl Control {
     /// The name of the controller in the kernel's files.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Pids => "pids",

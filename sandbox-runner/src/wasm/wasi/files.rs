@@ -2,12 +2,13 @@
 //! `file_read`, `file_list` and `file_write` give. What no grant covers is told
 //! to the host, which writes down that it was denied.
 
+use gm_protocol::abi::CallError;
 use gm_protocol::plan::HostOp;
 
 use super::descriptors::{File, Open, ROOT};
 use super::{Done, Env, Errno, Given, MOST_BYTES};
+use crate::abi::Import;
 use crate::abi::wasm::wasi::Call;
-use crate::abi::{Import, code};
 use crate::hosting::{Args, Kind, Stat};
 
 /// File types of WASI.
@@ -392,11 +393,11 @@ fn offset(value: u64) -> Result<i64, Errno> {
 
 /// The errno of an error of our own ABI.
 fn errno(error: i64) -> Errno {
-    match i32::try_from(error).unwrap_or(code::IO) {
-        code::DENIED => Errno::NotCapable,
-        code::NOT_FOUND => Errno::NotFound,
-        code::INVALID => Errno::Invalid,
-        code::QUOTA => Errno::NoSpace,
+    match CallError::of_status(error) {
+        CallError::Denied => Errno::NotCapable,
+        CallError::NotFound => Errno::NotFound,
+        CallError::Invalid => Errno::Invalid,
+        CallError::Quota => Errno::NoSpace,
         _ => Errno::Io,
     }
 }
