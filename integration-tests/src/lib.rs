@@ -19,8 +19,11 @@ pub mod harness;
 pub mod home;
 pub mod kernel;
 pub mod machine_code;
+pub mod mutation;
 pub mod package;
 pub mod peer;
+#[cfg(feature = "probe-host")]
+pub mod probe_host;
 pub mod probes;
 pub mod process;
 pub mod records;

@@ -13,6 +13,7 @@ mod grant;
 mod ladder;
 mod lower;
 mod mtbdd;
+pub mod mutation;
 mod network;
 mod operator;
 mod plan;

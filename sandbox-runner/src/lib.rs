@@ -6,6 +6,8 @@
 
 #[cfg(any(feature = "hosting", feature = "compile-wasm"))]
 mod abi;
+#[cfg(feature = "apart")]
+pub mod apart;
 #[cfg(feature = "compile-wasm")]
 pub mod compile;
 #[cfg(any(feature = "native", feature = "program"))]

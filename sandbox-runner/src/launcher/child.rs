@@ -121,13 +121,19 @@ pub(crate) struct Exec<'a> {
 /// Waits for the launcher's word on `start`, walls this process in and
 /// becomes the engine.
 pub(crate) fn live(child: &Child<'_>, start: &OwnedFd) -> ! {
+    go(start, || walk(child, start))
+}
+
+/// Waits for the word on `start`, takes the steps of `walk`, and tells there which
+/// of them failed.
+pub(super) fn go(start: &OwnedFd, walk: impl FnOnce() -> Result<TrialDone, (Step, Errno)>) -> ! {
     let mut go = [0];
     match rustix::io::retry_on_intr(|| rustix::io::read(start, &mut go)) {
         Ok(1) => {}
         // The launcher died, or changed its mind: nothing was done yet.
         _ => sys::exit_now(WALL_MISSING),
     }
-    match walk(child, start) {
+    match walk() {
         Ok(_trial) => sys::exit_now(0),
         Err((step, errno)) => {
             let mut report = [step as u8, 0, 0, 0, 0];
@@ -140,7 +146,7 @@ pub(crate) fn live(child: &Child<'_>, start: &OwnedFd) -> ! {
 }
 
 /// A trial went all the way.
-struct TrialDone;
+pub(super) struct TrialDone;
 
 fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> {
     // Before any file is made: a tmpfs takes no file of an unmapped id. The
@@ -183,11 +189,11 @@ fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> 
     match execute(&engine, &exec.argv).map_err(at(Step::Exec))? {}
 }
 
-fn at(step: Step) -> impl Fn(Errno) -> (Step, Errno) {
+pub(super) fn at(step: Step) -> impl Fn(Errno) -> (Step, Errno) {
     move |errno| (step, errno)
 }
 
-fn become_inner_id(drop_groups: bool) -> Result<(), (Step, Errno)> {
+pub(super) fn become_inner_id(drop_groups: bool) -> Result<(), (Step, Errno)> {
     if drop_groups {
         set_thread_groups(&[]).map_err(at(Step::Groups))?;
     }
@@ -196,7 +202,7 @@ fn become_inner_id(drop_groups: bool) -> Result<(), (Step, Errno)> {
     set_thread_res_uid(uid, uid, uid).map_err(at(Step::Uid))
 }
 
-fn forbid_user_namespaces() -> Result<(), Errno> {
+pub(super) fn forbid_user_namespaces() -> Result<(), Errno> {
     let path = c"/proc/sys/user/max_user_namespaces";
     let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::io::write(&file, b"0").map(drop)
@@ -221,7 +227,7 @@ pub(crate) fn drop_capabilities(last_cap: u32) -> Result<(), (Step, Errno)> {
     set_capabilities(None, sets).map_err(at(Step::Capabilities))
 }
 
-fn hung_up(start: &OwnedFd) -> bool {
+pub(super) fn hung_up(start: &OwnedFd) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(start.as_fd(), PollFlags::empty())];
     let now = Timespec {
         tv_sec: 0,
@@ -232,7 +238,7 @@ fn hung_up(start: &OwnedFd) -> bool {
 
 /// 0–2 = /dev/null, then the engine's own; everything else goes at exec.
 /// Returns the engine, out of the way.
-fn put_in_order(
+pub(super) fn put_in_order(
     exec: &Exec<'_>,
     executable: Option<&OwnedFd>,
     null: &OwnedFd,
@@ -272,7 +278,7 @@ fn fill(number: RawFd, null: &OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
-fn execute(engine: &OwnedFd, argv: &[CString]) -> Result<Infallible, Errno> {
+pub(super) fn execute(engine: &OwnedFd, argv: &[CString]) -> Result<Infallible, Errno> {
     let none: [&CStr; 0] = [];
     nix::unistd::execveat(engine, c"", argv, &none, nix::fcntl::AtFlags::AT_EMPTY_PATH)
         .map_err(|e| Errno::from_raw_os_error(e as i32))

@@ -157,7 +157,7 @@ fn missing(step: &str, detail: &str) -> Fault {
 /// The C library's family of this machine, as a dynamic binary is linked with it.
 /// A name may be a link there; what it leads to is held to the same rules as an
 /// engine, and only its descriptor counts from here on.
-fn libraries() -> Result<Vec<Vetted>, String> {
+pub(super) fn libraries() -> Result<Vec<Vetted>, String> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |place: &&str| rustix::fs::open(*place, flags, Mode::empty()).ok();
     let places: Vec<OwnedFd> = LIBRARY_PLACES.iter().filter_map(open).collect();

@@ -77,6 +77,22 @@ impl Grants {
         })
     }
 
+    /// At most one directory, and what the child may write.
+    #[cfg(feature = "apart")]
+    pub(crate) fn of(read: Option<&Granted>, data_bytes: u64, ids: &Ids) -> Result<Self, Fault> {
+        let grant = |granted: &Granted| {
+            Ok(Grant {
+                directory: granted.directory,
+                how: How::Move(detached(granted, ids)?),
+            })
+        };
+        Ok(Self {
+            grants: read.map(grant).transpose()?.into_iter().collect(),
+            hidden: Vec::new(),
+            data_bytes,
+        })
+    }
+
     /// Makes one as the child would get it, and drops it.
     pub(crate) fn try_one(granted: &Granted, ids: &Ids, own_uid: bool) -> Result<(), Fault> {
         How::of(granted, ids, own_uid).map(drop)

@@ -311,7 +311,12 @@ impl House {
     }
 }
 
-fn slots(euid: u32, settings: &Settings, places: &Places, passwd: &str) -> Result<Slots, Fault> {
+pub(super) fn slots(
+    euid: u32,
+    settings: &Settings,
+    places: &Places,
+    passwd: &str,
+) -> Result<Slots, Fault> {
     if euid != 0 {
         let gid = rustix::process::getegid().as_raw();
         return Ok(Slots::Shared { uid: euid, gid });
@@ -323,7 +328,7 @@ fn slots(euid: u32, settings: &Settings, places: &Places, passwd: &str) -> Resul
 }
 
 /// Shows that this instance lives, to whoever sweeps.
-fn hold(live: &Path, instance: &str) -> Result<(PathBuf, File), Fault> {
+pub(super) fn hold(live: &Path, instance: &str) -> Result<(PathBuf, File), Fault> {
     let path = live.join(instance);
     let file = lock_file(&path).map_err(|e| config("instance", e.to_string()))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)
@@ -340,7 +345,7 @@ pub(crate) fn last_cap() -> Result<u32, Fault> {
 }
 
 /// Asked of the engine alone: no order says it.
-const fn network_of(engine: Engine) -> Network {
+pub(super) const fn network_of(engine: Engine) -> Network {
     if engine.shares_network() {
         Network::Host
     } else {

@@ -57,7 +57,13 @@ impl Bounds {
     /// Sets them all on the calling process, soft and hard alike. A hard limit
     /// that is lower already stays.
     pub(crate) fn set(&self) -> Result<(), Errno> {
-        for (resource, _, value) in self.table() {
+        Self::set_all(&self.table())
+    }
+
+    /// Sets the limits of such a table.
+    pub(super) fn set_all(table: &[(Resource, &'static str, u64)]) -> Result<(), Errno> {
+        for (resource, _, value) in table {
+            let (resource, value) = (*resource, *value);
             let value = match getrlimit(resource).maximum {
                 Some(now) => now.min(value),
                 None => value,

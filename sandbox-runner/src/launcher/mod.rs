@@ -6,6 +6,8 @@
 //! none of them. It is small and has one thread; it runs no engine and parses
 //! no byte of a plugin.
 
+#[cfg(feature = "apart")]
+pub mod apart;
 mod cgroup;
 mod child;
 mod engines;

@@ -74,11 +74,23 @@ pub(crate) fn build(
     grants: &Grants,
     libraries: &Libraries,
 ) -> Result<Option<OwnedFd>, (Step, Errno)> {
-    let at = |step| move |errno| (step, errno);
     let flags = flags(contents);
+    let last = flags | MountFlags::RDONLY;
+    build_as((flags, last), scratch, options, contents, grants, libraries)
+}
+
+/// The same, with these flags of the root while it is filled and afterwards.
+pub(super) fn build_as(
+    (flags, last): (MountFlags, MountFlags),
+    scratch: &Path,
+    options: &CStr,
+    contents: &[Content<'_>],
+    grants: &Grants,
+    libraries: &Libraries,
+) -> Result<Option<OwnedFd>, (Step, Errno)> {
+    let at = |step| move |errno| (step, errno);
     // First, or what follows would be mounted in the host's tree as well.
-    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-    mount_change("/", private).map_err(at(Step::Private))?;
+    make_private().map_err(at(Step::Private))?;
     mount("tmpfs", scratch, "tmpfs", flags, options).map_err(at(Step::Root))?;
     chdir(scratch).map_err(at(Step::Root))?;
     let mut executable = None;
@@ -97,9 +109,14 @@ pub(crate) fn build(
     unmount(".", UnmountFlags::DETACH).map_err(at(Step::Detach))?;
     chdir("/").map_err(at(Step::Detach))?;
     // Last: a tmpfs mounted read-only would have taken no code.
-    let locked = flags | MountFlags::BIND | MountFlags::RDONLY;
-    mount_remount("/", locked, "").map_err(at(Step::ReadOnly))?;
+    mount_remount("/", last | MountFlags::BIND, "").map_err(at(Step::ReadOnly))?;
     Ok(executable)
+}
+
+/// What is mounted from here on is seen in this mount namespace alone.
+pub(super) fn make_private() -> Result<(), Errno> {
+    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+    mount_change("/", private)
 }
 
 /// The descriptor of a file that has no name from here on: nothing can be executed

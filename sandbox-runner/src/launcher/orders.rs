@@ -147,13 +147,7 @@ impl Accepted {
 
     /// The group's part of the limits.
     pub(crate) fn group_limits(&self) -> GroupLimits {
-        let page = rustix::param::page_size() as u64;
-        GroupLimits {
-            // The kernel would round it down itself, and the read-back differ.
-            memory_bytes: self.limits.memory_bytes / page * page,
-            pids: self.limits.pids,
-            cpu_percent: self.limits.cpu_percent,
-        }
+        group_limits(&self.limits)
     }
 
     /// The resource limits; `own_uid`: the kernel's count by uid is ours alone. (From
@@ -161,13 +155,26 @@ impl Accepted {
     /// this uid counts, too.) A program is held to it all the same: where there is no
     /// group nothing else bounds its processes.
     pub(crate) fn bounds(&self, own_uid: bool) -> Bounds {
-        let counted = own_uid || self.engine.starts_program();
-        Bounds {
-            file_bytes: self.limits.file_bytes,
-            memory_bytes: self.limits.memory_bytes,
-            processes: counted.then_some(self.limits.pids.into()),
-            cpu_seconds: (self.limits.cpu_seconds > 0).then_some(self.limits.cpu_seconds),
-        }
+        bounds(&self.limits, own_uid || self.engine.starts_program())
+    }
+}
+
+pub(super) fn group_limits(limits: &Limits) -> GroupLimits {
+    let page = rustix::param::page_size() as u64;
+    GroupLimits {
+        // The kernel would round it down itself, and the read-back differ.
+        memory_bytes: limits.memory_bytes / page * page,
+        pids: limits.pids,
+        cpu_percent: limits.cpu_percent,
+    }
+}
+
+pub(super) fn bounds(limits: &Limits, counted: bool) -> Bounds {
+    Bounds {
+        file_bytes: limits.file_bytes,
+        memory_bytes: limits.memory_bytes,
+        processes: counted.then_some(limits.pids.into()),
+        cpu_seconds: (limits.cpu_seconds > 0).then_some(limits.cpu_seconds),
     }
 }
 

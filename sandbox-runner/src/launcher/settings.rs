@@ -90,7 +90,7 @@ impl Settings {
         Ok(settings)
     }
 
-    fn parse(text: &str, passwd: &str) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str, passwd: &str) -> Result<Self, Fault> {
         let file: File =
             toml::from_str(text).map_err(|e| fault::config("broker.toml", e.message()))?;
         let Isolation {

@@ -129,17 +129,7 @@ pub(crate) fn start(
     group: &Group,
     broker: BorrowedFd<'_>,
 ) -> Result<Process, Fault> {
-    let channel = |e| fault::wall(Control::Descriptors, "start channel", e);
-    let (ours, near) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(channel)?;
-    let theirs = rustix::io::fcntl_dupfd_cloexec(&near, ASIDE).map_err(channel)?;
-    // A copy of it left here would hide that the child has closed its own.
-    drop(near);
+    let (ours, theirs) = channel()?;
     let side = sys::clone_walled(child.network, group.directory())
         .map_err(|e| fault::wall(namespace_forbidden(), "clone3", e))?;
     let mut process = match side {
@@ -152,7 +142,7 @@ pub(crate) fn start(
     };
     drop(theirs);
     prepare(process.pid, child, ids, group)?;
-    rustix::io::write(&ours, &[1]).map_err(channel)?;
+    say_go(&ours)?;
     let engine = child.exec.as_ref().map(|exec| exec.engine);
     match follow(&mut process, &ours, engine, broker) {
         Ok(()) => Ok(process),
@@ -170,9 +160,32 @@ pub(crate) fn start(
     }
 }
 
+/// The start channel: the launcher's end and the child's.
+pub(super) fn channel() -> Result<(OwnedFd, OwnedFd), Fault> {
+    let (ours, near) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(broken)?;
+    // The near one goes: left here it would hide that the child has closed its own.
+    let theirs = rustix::io::fcntl_dupfd_cloexec(&near, ASIDE).map_err(broken)?;
+    Ok((ours, theirs))
+}
+
+/// The child may begin with its steps.
+pub(super) fn say_go(channel: &OwnedFd) -> Result<(), Fault> {
+    rustix::io::write(channel, &[1]).map(drop).map_err(broken)
+}
+
+fn broken(errno: Errno) -> Fault {
+    fault::wall(Control::Descriptors, "start channel", errno)
+}
+
 /// The kind of namespace of which the machine allows none (namespaces(7)). One
 /// call makes them all, so its errno doesn't tell; this only picks the word.
-fn namespace_forbidden() -> Control {
+pub(super) fn namespace_forbidden() -> Control {
     let kinds = [
         ("user", Control::UserNs),
         ("pid", Control::PidNs),
@@ -192,34 +205,36 @@ fn namespace_forbidden() -> Control {
 /// What only the parent can do, while the child waits.
 fn prepare(pid: Pid, child: &Child<'_>, ids: &Ids, group: &Group) -> Result<(), Fault> {
     group.attach(pid)?;
-    let proc = format!("/proc/{}", pid.as_raw_nonzero());
-    let put = |file: &str, text: &str, wall| {
-        std::fs::write(format!("{proc}/{file}"), text)
-            .map_err(|e| fault::wall(wall, format!("write {file}"), fault::errno(&e)))
-    };
-    // First to go when the machine itself is short.
-    put("oom_score_adj", "1000", Control::CgroupMemory)?;
+    goes_first(pid)?;
     if !child.drop_groups {
         // The kernel's condition for a gid map written without privilege.
-        put("setgroups", "deny", Control::Uid)?;
+        put(pid, "setgroups", "deny", Control::Uid)?;
     }
-    // One id each and never host 0: with 0 mapped, files of root would be the
-    // plugin's own.
-    put(
-        "gid_map",
-        &format!("{INNER_ID} {} 1\n", ids.gid),
-        Control::Uid,
-    )?;
-    put(
-        "uid_map",
-        &format!("{INNER_ID} {} 1\n", ids.uid),
-        Control::Uid,
-    )
+    map_ids(pid, ids)
+}
+
+/// First to go when the machine itself is short.
+pub(super) fn goes_first(pid: Pid) -> Result<(), Fault> {
+    put(pid, "oom_score_adj", "1000", Control::CgroupMemory)
+}
+
+/// One id each and never host 0: with 0 mapped, files of root would be the
+/// plugin's own.
+pub(super) fn map_ids(pid: Pid, ids: &Ids) -> Result<(), Fault> {
+    for (file, id) in [("gid_map", ids.gid), ("uid_map", ids.uid)] {
+        put(pid, file, &format!("{INNER_ID} {id} 1\n"), Control::Uid)?;
+    }
+    Ok(())
+}
+
+fn put(pid: Pid, file: &str, text: &str, wall: Control) -> Result<(), Fault> {
+    std::fs::write(format!("/proc/{}/{file}", pid.as_raw_nonzero()), text)
+        .map_err(|e| fault::wall(wall, format!("write {file}"), fault::errno(&e)))
 }
 
 /// Waits for the end of the child's own steps: the start channel closes at
 /// exec, or brings the step that failed.
-fn follow(
+pub(super) fn follow(
     process: &mut Process,
     start: &OwnedFd,
     engine: Option<BorrowedFd<'_>>,

@@ -101,6 +101,28 @@ pub(crate) fn clone_walled(network: Network, group: Option<BorrowedFd<'_>>) -> R
     clone(NAMESPACES | network.flags(), group)
 }
 
+/// The same without some of the namespaces.
+#[cfg(feature = "apart")]
+pub(crate) fn clone_without(
+    left_out: crate::apart::Without,
+    network: Network,
+    group: Option<BorrowedFd<'_>>,
+) -> Result<Side, Errno> {
+    use crate::apart::Layer;
+    // Without its namespace of mounts it would change the host's: the layer of
+    // mounts is left out by keeping the host's tree, in a namespace of its own.
+    let kinds = [
+        (Layer::User, libc::CLONE_NEWUSER),
+        (Layer::Pid, libc::CLONE_NEWPID),
+        (Layer::Ipc, libc::CLONE_NEWIPC),
+        (Layer::Uts, libc::CLONE_NEWUTS),
+        (Layer::Net, libc::CLONE_NEWNET),
+    ];
+    let gone = kinds.into_iter().filter(|(layer, _)| left_out.has(*layer));
+    let gone = gone.fold(0, |bits, (_, kind)| bits | flag(kind));
+    clone((NAMESPACES | network.flags()) & !gone, group)
+}
+
 /// A child that has a user namespace of its own and nothing else: its id maps
 /// say who owns the files of a mount.
 pub(crate) fn clone_for_ids() -> Result<Side, Errno> {

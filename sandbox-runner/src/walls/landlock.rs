@@ -28,16 +28,39 @@ const ABIS: [ABI; LANDLOCK_NEWEST as usize] = [
 
 /// Restricts this thread and all it starts. Returns the kernel's ABI.
 pub(super) fn restrict(setup: &Setup) -> Result<u32, WallError> {
+    restrict_as(setup, |_| {})
+}
+
+/// What a rule set is about: all else is allowed.
+pub(super) struct Handled {
+    pub(super) files: BitFlags<AccessFs>,
+    pub(super) network: BitFlags<AccessNet>,
+    pub(super) scope: BitFlags<Scope>,
+}
+
+/// The same, where `change` has the last word on what is handled.
+pub(super) fn restrict_as(
+    setup: &Setup,
+    change: impl FnOnce(&mut Handled),
+) -> Result<u32, WallError> {
     let abi = usize::try_from(setup.landlock_abi)
         .ok()
         .and_then(|abi| ABIS.get(abi.checked_sub(1)?));
     let abi = *abi.ok_or(WallError::Landlock("a plan for an unknown ABI".into()))?;
     let network = Network::of(&setup.role, abi);
-    let mut ruleset = create(abi, network.handled)?;
+    let mut handled = Handled {
+        files: AccessFs::from_all(abi),
+        network: network.handled,
+        scope: Scope::from_all(abi),
+    };
+    change(&mut handled);
+    let mut ruleset = create(&handled)?;
     for rule in &setup.landlock {
         ruleset = allow(ruleset, rule)?;
     }
-    for port in network.ports {
+    let held = network.ports.into_iter();
+    for (port, right) in held.filter(|(_, right)| handled.network.contains(*right)) {
+        let port = NetPort::new(port, right);
         ruleset = ruleset.add_rule(port).map_err(refused)?;
     }
     let status = ruleset.restrict_self().map_err(refused)?;
@@ -60,7 +83,7 @@ pub(super) fn restrict(setup: &Setup) -> Result<u32, WallError> {
 /// What a process may do with sockets, were there any.
 struct Network {
     handled: BitFlags<AccessNet>,
-    ports: Vec<NetPort>,
+    ports: Vec<(u16, AccessNet)>,
 }
 
 impl Network {
@@ -90,26 +113,22 @@ impl Network {
         let rules = tcp.chain(udp).chain([(0, AccessNet::BindUdp)]);
         Self {
             handled,
-            ports: rules
-                .filter(|(_, right)| handled.contains(*right))
-                .map(|(port, right)| NetPort::new(port, right))
-                .collect(),
+            ports: rules.collect(),
         }
     }
 }
 
-fn create(abi: ABI, network: BitFlags<AccessNet>) -> Result<RulesetCreated, WallError> {
+fn create(handled: &Handled) -> Result<RulesetCreated, WallError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(abi))
+        .handle_access(handled.files)
         .map_err(refused)?;
     // Empty sets are an error of their own: older ABIs know files only.
-    let scope = Scope::from_all(abi);
-    if !network.is_empty() {
-        ruleset = ruleset.handle_access(network).map_err(refused)?;
+    if !handled.network.is_empty() {
+        ruleset = ruleset.handle_access(handled.network).map_err(refused)?;
     }
-    if !scope.is_empty() {
-        ruleset = ruleset.scope(scope).map_err(refused)?;
+    if !handled.scope.is_empty() {
+        ruleset = ruleset.scope(handled.scope).map_err(refused)?;
     }
     ruleset.create().map_err(refused)
 }

@@ -3,6 +3,8 @@
 //! What the launcher put up (namespaces, ids, mounts, limits) is only looked
 //! at and reported. There is no way past a wall that fails: the process ends.
 
+#[cfg(feature = "apart")]
+pub mod apart;
 pub(crate) mod begin;
 mod landlock;
 pub mod last;

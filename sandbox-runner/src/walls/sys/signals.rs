@@ -27,6 +27,7 @@ pub(crate) fn report_forbidden_calls() -> io::Result<()> {
 /// Faults end the process by their signal: std's own handler for a full stack
 /// would make calls that the filters kill for.
 #[cfg(any(
+    feature = "apart",
     feature = "compile-wasm",
     feature = "scripts",
     feature = "http",
