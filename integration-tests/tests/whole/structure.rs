@@ -22,6 +22,17 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["gm-manifest", "gm-policy", "gm-protocol", "mind-gpg"],
     ),
     (
+        "gm-fuzz",
+        &[
+            "gm-broker",
+            "gm-manifest",
+            "gm-policy",
+            "gm-protocol",
+            "gm-sandbox-runner",
+            "mind-gpg",
+        ],
+    ),
+    (
         "gm-integration-tests",
         &["gm-broker", "gm-manifest", "gm-policy"],
     ),
