@@ -283,6 +283,9 @@ fn choices() -> Result<(), Failure> {
     for (name, steps) in [("good", &good[..]), ("parts", &parts), ("last", &last)] {
         write("link_state", name, &[&budget, steps].concat())?;
     }
+    // A part that wasn't due, then a frame that must not be read any more.
+    let late = [0, 0, 1, 5, 2, b'x', 0, 0, 0, 0, 4, 64, b'h', 3];
+    write("link_state", "late", &[&budget[..], &late].concat())?;
     write(
         "link_state",
         "raw",
