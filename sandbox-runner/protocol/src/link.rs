@@ -236,6 +236,9 @@ impl Link {
         cap: usize,
         wait: Wait<'_>,
     ) -> Result<Vec<u8>, LinkError> {
+        if self.ended {
+            return Err(LinkError::Closed);
+        }
         let whole = self.whole(document, more, cap, wait);
         self.ended |= matches!(whole, Err(LinkError::BadState(_)));
         whole

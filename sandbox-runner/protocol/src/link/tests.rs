@@ -276,6 +276,11 @@ fn a_part_that_breaks_the_rules_ends_the_link_like_a_bad_frame() {
     ));
     assert!(matches!(link.recv(soon()), Err(LinkError::Closed)));
     assert!(link.drain_last(4).is_none());
+    // Its first error is the only one.
+    assert!(matches!(
+        link.recv_parts(vec![0; 2], true, 1, soon()),
+        Err(LinkError::Closed)
+    ));
 }
 
 #[test]
