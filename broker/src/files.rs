@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use gm_manifest::{GrantRoot, Refusal};
+use gm_manifest::{GrantPath, GrantRoot, Refusal};
 use gm_policy::{FileRequest, Placed, Plan, Refused, RefusedBy, place};
 use gm_protocol::plan::{MAX_GRANTS, MAX_HIDDEN};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
@@ -56,6 +56,35 @@ impl Surroundings {
         }
     }
 
+    /// Of this work tree, and of canonical directories that no grant may show.
+    #[must_use]
+    pub fn new(work_tree: Option<PathBuf>, hidden: Vec<PathBuf>) -> Self {
+        Self { work_tree, hidden }
+    }
+
+    /// Opens what a path of `$REPO` or of the host leads to: itself, its canonical
+    /// path, and whether it is a directory.
+    ///
+    /// # Errors
+    /// Why it is not granted.
+    pub fn reach(&self, path: &GrantPath) -> Result<(OwnedFd, PathBuf, bool), String> {
+        let (base, links) = match path.root() {
+            GrantRoot::Data => return Err("$DATA is no path of the host".into()),
+            GrantRoot::Assets => return Err("files of the package are read by asset_read".into()),
+            GrantRoot::Host => (Path::new("/"), ResolveFlags::NO_SYMLINKS),
+            // Its content is no more to be trusted than the plugin: a link that is
+            // committed there must not be a way out.
+            GrantRoot::Repo => {
+                let tree = self.work_tree.as_deref();
+                let tree = tree.ok_or("there is no work tree, so no $REPO")?;
+                (tree, ResolveFlags::BENEATH)
+            }
+        };
+        let (fd, led, directory) = open_below(base, Path::new(path.below()), links)?;
+        self.check(&led)?;
+        Ok((fd, led, directory))
+    }
+
     /// Opens what the plan grants; what can't be granted is dropped from it with
     /// the reason.
     ///
@@ -79,27 +108,15 @@ impl Surroundings {
         files: &mut Vec<Placed>,
         opened: &mut Opened,
     ) -> Result<(), String> {
-        let (base, links) = match request.path.root() {
-            GrantRoot::Data => {
-                place(files, request, None, true);
-                return Ok(());
-            }
-            GrantRoot::Assets => return Err("files of the package are read by asset_read".into()),
-            GrantRoot::Host => (Path::new("/"), ResolveFlags::NO_SYMLINKS),
-            // Its content is no more to be trusted than the plugin: a link that is
-            // committed there must not be a way out.
-            GrantRoot::Repo => {
-                let tree = self.work_tree.as_deref();
-                let tree = tree.ok_or("there is no work tree, so no $REPO")?;
-                (tree, ResolveFlags::BENEATH)
-            }
-        };
+        if request.path.root() == GrantRoot::Data {
+            place(files, request, None, true);
+            return Ok(());
+        }
         let number = u8::try_from(opened.reads.len()).unwrap_or(u8::MAX);
         if usize::from(number) >= MAX_GRANTS {
             return Err(format!("at most {MAX_GRANTS} paths are granted"));
         }
-        let (fd, path, directory) = open_below(base, Path::new(request.path.below()), links)?;
-        self.check(&path)?;
+        let (fd, path, directory) = self.reach(&request.path)?;
         if directory {
             self.hide_below(&path, opened)?;
         }

@@ -13,8 +13,8 @@ use crate::cbpf::Program;
 use crate::lower::{LowerError, compile};
 use crate::mtbdd::{Diagrams, NODE_CAP};
 use crate::prove::{ProofError, equal};
-use crate::spec::{LayerName, Rule, SeccompSpec};
-use crate::syscalls::Sysno;
+use crate::spec::{LayerName, LayerSpec, Rule, SeccompSpec};
+use crate::syscalls::{Arch, Sysno};
 use crate::theorems::{LoadsCode, Subject, Theorem, hold};
 
 /// One layer's program and what was proved of it.
@@ -30,6 +30,18 @@ pub struct Layer {
     pub micros: u64,
     /// What was asked of it; every answer was yes.
     pub theorems: Vec<Theorem>,
+}
+
+impl Layer {
+    /// Compiles one layer and proves the program equal to it; the theorems, which
+    /// are about all four, are not asked.
+    ///
+    /// # Errors
+    /// It could not be compiled, or not be proved.
+    pub fn prove(name: LayerName, spec: &LayerSpec, arch: Arch) -> Result<Self, CompileError> {
+        let mut d = Diagrams::new(NODE_CAP);
+        prepare(&mut d, name, spec, arch).map(|(layer, _)| layer)
+    }
 }
 
 /// Four programs that are proved to be what the profile says.
@@ -61,7 +73,8 @@ impl Compiled {
         loads: LoadsCode,
     ) -> Result<Self, CompileError> {
         let mut d = Diagrams::new(NODE_CAP);
-        let [soft, loading, running, veto] = LayerName::ALL.map(|name| prepare(&mut d, spec, name));
+        let [soft, loading, running, veto] =
+            LayerName::ALL.map(|name| prepare(&mut d, name, spec.layer(name), spec.arch));
         let [soft, loading, running, veto] = [soft?, loading?, running?, veto?];
         let subject = Subject {
             spec,
@@ -118,13 +131,13 @@ impl Compiled {
 
 fn prepare(
     d: &mut Diagrams,
-    spec: &SeccompSpec,
     name: LayerName,
+    layer: &LayerSpec,
+    arch: Arch,
 ) -> Result<(Layer, crate::mtbdd::Id), CompileError> {
-    let layer = spec.layer(name);
-    let program = compile(layer, spec.arch)?;
+    let program = compile(layer, arch)?;
     let start = Instant::now();
-    let id = equal(d, name.name(), layer, spec.arch, &program)?;
+    let id = equal(d, name.name(), layer, arch, &program)?;
     let layer = Layer {
         name,
         program,

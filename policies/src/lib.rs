@@ -33,6 +33,7 @@ pub use mtbdd::Undecided;
 pub use network::NetGrant;
 pub use operator::{Ceilings, Grants, HttpRules, Operator, PluginRules, Told};
 pub use plan::{CompilePlan, HttpPlan, Line, Placed, Plan, Shown, Stages, engine_of, place};
+pub use profile_file::{ProfileError, layers_of};
 pub use prove::{ProofError, Witness};
 pub use spec::{
     Action, ArgCond, CondError, Errno, LayerName, LayerSpec, Op, Rule, SeccompSpec, When, Width,

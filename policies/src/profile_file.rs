@@ -16,7 +16,7 @@ use crate::syscalls::{Arch, Sysno};
 
 /// Why a profile file can't be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProfileError {
+pub enum ProfileError {
     /// Not TOML, or a key that is not known.
     #[error("{file}: not readable")]
     Syntax {
@@ -60,9 +60,10 @@ pub(crate) enum ProfileError {
 }
 
 /// A file of `profiles/`, by the name that records print.
-struct Text {
+#[derive(Clone, Copy)]
+struct Text<'t> {
     file: &'static str,
-    text: &'static str,
+    text: &'t str,
 }
 
 /// The file of this name.
@@ -75,10 +76,10 @@ macro_rules! text {
     };
 }
 
-const VETO: Text = text!("veto");
-const FILES: Text = text!("files");
+const VETO: Text<'_> = text!("veto");
+const FILES: Text<'_> = text!("files");
 
-const fn text_of(engine: Engine) -> Text {
+const fn text_of(engine: Engine) -> Text<'static> {
     match engine {
         Engine::Wasm => text!("wasm"),
         Engine::CompileWasm => text!("compile"),
@@ -228,10 +229,30 @@ pub(crate) fn read(
     arch: Arch,
     files: &FileCalls,
 ) -> Result<EngineProfile, ProfileError> {
+    let text = text_of(engine);
+    of_text(&Reader { text, arch }, engine, files)
+}
+
+/// The layers that a profile's text gives an engine, for one architecture. Only a
+/// check of the text: what runs has the profiles that are part of the binary.
+///
+/// # Errors
+/// What is wrong with it, with its line.
+pub fn layers_of(text: &str, engine: Engine, arch: Arch) -> Result<SeccompSpec, ProfileError> {
+    let file = text_of(engine).file;
     let from = Reader {
-        text: text_of(engine),
+        text: Text { file, text },
         arch,
     };
+    of_text(&from, engine, &FileCalls::default()).map(|profile| profile.seccomp)
+}
+
+fn of_text(
+    from: &Reader<'_>,
+    engine: Engine,
+    files: &FileCalls,
+) -> Result<EngineProfile, ProfileError> {
+    let arch = from.arch;
     let file: ProfileFile = from.parse()?;
     if file.engine.get_ref() != engine.as_str() {
         return Err(from.wrong(&file.engine, "it is another engine's profile"));
@@ -331,12 +352,12 @@ fn add(rules: &mut Rules, sysno: Sysno, rule: Rule) {
     rules.insert(sysno, joined);
 }
 
-struct Reader {
-    text: Text,
+struct Reader<'t> {
+    text: Text<'t>,
     arch: Arch,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ProfileError> {
         toml::from_str(self.text.text).map_err(|error| ProfileError::Syntax {
             file: self.text.file,

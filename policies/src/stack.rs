@@ -21,7 +21,15 @@ impl Stack {
     /// # Errors
     /// Their meaning is too large to decide.
     pub fn new(programs: Vec<Program>) -> Result<Self, Undecided> {
-        let mut diagrams = Diagrams::new(NODE_CAP);
+        Self::within(programs, NODE_CAP)
+    }
+
+    /// The same with at most so many nodes, for programs of strangers.
+    ///
+    /// # Errors
+    /// It takes more.
+    pub fn within(programs: Vec<Program>, nodes: usize) -> Result<Self, Undecided> {
+        let mut diagrams = Diagrams::new(nodes);
         let mut meaning = diagrams.leaf(ALLOW)?;
         for program in &programs {
             let newer = of_program(&mut diagrams, program)?;

@@ -69,6 +69,14 @@ pub struct User {
 }
 
 impl Config {
+    /// Reads the text of a `broker.toml`.
+    ///
+    /// # Errors
+    /// Class `config`, with the line.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        parse(text)
+    }
+
     /// Everything of it that bears on a plan.
     pub fn operator(&self) -> Operator {
         let rules =

@@ -22,6 +22,17 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["gm-manifest", "gm-policy", "gm-protocol", "mind-gpg"],
     ),
     (
+        "gm-fuzz",
+        &[
+            "gm-broker",
+            "gm-manifest",
+            "gm-policy",
+            "gm-protocol",
+            "gm-sandbox-runner",
+            "mind-gpg",
+        ],
+    ),
+    (
         "gm-integration-tests",
         // gm-sandbox-runner for gm-probe-host alone, which puts the
         // walls up itself: behind a feature, in a binary that is never installed.

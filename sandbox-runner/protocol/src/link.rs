@@ -227,8 +227,24 @@ impl Link {
     }
 
     /// Receives the rest of a document that began with `document`, at most
-    /// `cap` bytes in all. The sum is checked before the buffer grows.
+    /// `cap` bytes in all. The sum is checked before the buffer grows. A part that
+    /// breaks the rules ends the link as a bad frame does.
     pub fn recv_parts(
+        &mut self,
+        document: Vec<u8>,
+        more: bool,
+        cap: usize,
+        wait: Wait<'_>,
+    ) -> Result<Vec<u8>, LinkError> {
+        if self.ended {
+            return Err(LinkError::Closed);
+        }
+        let whole = self.whole(document, more, cap, wait);
+        self.ended |= matches!(whole, Err(LinkError::BadState(_)));
+        whole
+    }
+
+    fn whole(
         &mut self,
         mut document: Vec<u8>,
         more: bool,

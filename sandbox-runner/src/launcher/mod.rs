@@ -41,6 +41,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use house::House;
+pub use orders::judged;
 use serve::Launcher;
 
 /// The most bytes of the bootstrap pipe: a path, two names, a nonce.

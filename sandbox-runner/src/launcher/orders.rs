@@ -178,6 +178,22 @@ pub(super) fn bounds(limits: &Limits, counted: bool) -> Bounds {
     }
 }
 
+/// Judges an order and starts nothing: the numbers that its descriptors would have
+/// in the engine, ascending.
+///
+/// # Errors
+/// The order breaks a rule.
+pub fn judged(
+    engine: Engine,
+    limits: Limits,
+    kinds: &[FdKind],
+    fds: Vec<OwnedFd>,
+    assets: Vec<Asset>,
+) -> Result<Vec<i32>, Fault> {
+    let order = Accepted::judge(engine, limits, kinds, fds, assets)?;
+    Ok(order.fds().iter().map(|(number, _)| *number).collect())
+}
+
 fn check_limits(engine: Engine, limits: &Limits) -> Result<(), Fault> {
     let (file, one_shot) = match engine {
         // What it may write is its $DATA, half of its memory at most.

@@ -266,6 +266,24 @@ fn parts_out_of_order_are_refused() {
 }
 
 #[test]
+fn a_part_that_breaks_the_rules_ends_the_link_like_a_bad_frame() {
+    let (mut link, peer) = ends();
+    say(&peer, 0, &LOADED);
+    say(&peer, 1, &FromRunner::Compiled { len: 7 });
+    assert!(matches!(
+        link.recv_parts(vec![], true, PART, soon()),
+        Err(LinkError::BadState("a part was due"))
+    ));
+    assert!(matches!(link.recv(soon()), Err(LinkError::Closed)));
+    assert!(link.drain_last(4).is_none());
+    // Its first error is the only one.
+    assert!(matches!(
+        link.recv_parts(vec![0; 2], true, 1, soon()),
+        Err(LinkError::Closed)
+    ));
+}
+
+#[test]
 fn a_peer_that_does_not_read_costs_no_more_than_the_deadline() {
     let (mut link, _peer) = ends();
     let message = ToRunner::Part {
