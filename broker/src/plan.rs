@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gm_manifest::{ConfigPattern, HostPort, Refusal};
+use gm_manifest::{Bytes, ConfigPattern, HostPort, Refusal};
 use gm_policy::{Because, CompilePlan, HttpPlan, Limit, Placed, Plan};
 use gm_protocol::PROTOCOL;
 use gm_protocol::orders::HostReport;
@@ -292,7 +292,11 @@ pub fn compile_walls(
     config: &Config,
     host: &HostReport,
 ) -> Result<compile::Walls, Refusal> {
-    let plan = CompilePlan::derive(&config.operator())?;
+    let mut operator = config.operator();
+    // A machine may have less than the operator allows; more than it has is refused.
+    let most = Bytes::new(host.memory_bytes);
+    operator.compile_memory.value = operator.compile_memory.value.min(most);
+    let plan = CompilePlan::derive(&operator)?;
     let limits = plan.limits().clone();
     let setup = Setup {
         protocol: PROTOCOL,

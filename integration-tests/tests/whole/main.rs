@@ -86,4 +86,6 @@ mod trials;
 #[cfg(test)]
 mod trust;
 #[cfg(test)]
+mod unified;
+#[cfg(test)]
 mod walls;

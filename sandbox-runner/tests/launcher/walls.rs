@@ -197,7 +197,9 @@ fn memory() {
         (end.status, end.killed_by_us),
         (WaitStatus::Signaled(9), false)
     );
-    assert_eq!((end.oom_kills, end.memory_peak), (1, 16 << 20));
+    // v2 counts the one that it chose a second time, when it kills the whole group.
+    assert!((1..=2).contains(&end.oom_kills), "{end:?}");
+    assert_eq!(end.memory_peak, 16 << 20);
     let modest = broker.child(WASM).unwrap();
     assert_eq!(
         modest.ask(&format!("eat {}", 8 << 20)),

@@ -2,7 +2,8 @@
 //! those that a crash left.
 //!
 //! On v2 a group that hands controllers down may hold no process itself, so
-//! broker and launcher move to the leaf `host` there, and only there.
+//! where the parent is their own group, broker and launcher move to the leaf `host`
+//! for the time of the run.
 
 use std::fs::File;
 use std::path::Path;
@@ -27,7 +28,7 @@ const TRIAL: GroupLimits = GroupLimits {
 pub(crate) struct Instance {
     /// `gm-<instance>` in each hierarchy.
     roots: Vec<Site>,
-    /// Where we changed `cgroup.subtree_control` or moved: the v2 parent.
+    /// Where our two processes came from, if they moved: the v2 parent.
     moved_from: Option<std::path::PathBuf>,
     next: u32,
 }
@@ -81,6 +82,10 @@ impl Instance {
             }
         });
         if made.is_err() {
+            let host = root.below("host").dir;
+            if host.exists() {
+                self.hand_back(&root, &host);
+            }
             let _ = remove(&plugins.dir);
             let _ = remove(&root.dir);
         }
@@ -96,25 +101,45 @@ impl Instance {
             .map(|c| format!("+{}", c.name()))
             .collect();
         let wanted = wanted.join(" ");
-        let host = root.below("host");
-        std::fs::create_dir(&host.dir)?;
         if !all_enabled(&parent.dir, &root.controls) {
-            // Only this group's own two processes are ours to move; with another
-            // one there the kernel answers EBUSY below, and that is the answer.
-            for pid in [Some(getpid()), getppid()].into_iter().flatten() {
-                write(&host.dir, "cgroup.procs", &pid.as_raw_nonzero().to_string())?;
-            }
-            self.moved_from = Some(parent.dir.clone());
-            if let Err(e) = write(&parent.dir, "cgroup.subtree_control", &wanted) {
-                self.move_back(&host.dir);
-                let _ = remove(&host.dir);
-                return Err(e);
-            }
+            self.enable(parent, &root.below("host"), &wanted)?;
         }
         for site in [root, plugins] {
             write(&site.dir, "cgroup.subtree_control", &wanted)?;
             if !all_enabled(&site.dir, &root.controls) {
                 return Err(std::io::Error::other("a controller was not enabled"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Enables controllers in the parent. The root, and a group without processes, take
+    /// them as they are; from the broker's own group its two processes move down first.
+    fn enable(&mut self, parent: &Site, host: &Site, wanted: &str) -> std::io::Result<()> {
+        let ask = || write(&parent.dir, "cgroup.subtree_control", wanted);
+        match ask() {
+            Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => {}
+            result => return result,
+        }
+        std::fs::create_dir(&host.dir)?;
+        self.moved_from = Some(parent.dir.clone());
+        let asked = self.move_down(parent, host).and_then(|()| ask());
+        asked.map_err(|e| match e.kind() {
+            std::io::ErrorKind::ResourceBusy => std::io::Error::other(
+                "other processes are in this group, so it can't hand controllers down; \
+                 start the broker in a group of its own, or name one as isolation.cgroup_parent",
+            ),
+            _ => e,
+        })
+    }
+
+    /// Only our own two processes are ours to move, and only if they are in the parent.
+    fn move_down(&self, parent: &Site, host: &Site) -> std::io::Result<()> {
+        let there = read(&parent.dir, "cgroup.procs")?;
+        for pid in [Some(getpid()), getppid()].into_iter().flatten() {
+            let pid = pid.as_raw_nonzero().to_string();
+            if there.lines().any(|line| line == pid) {
+                write(&host.dir, "cgroup.procs", &pid)?;
             }
         }
         Ok(())
@@ -257,8 +282,9 @@ impl Instance {
         }
     }
 
-    /// v2: gives the controllers and the processes back to the parent. Another
-    /// instance beside us keeps them (EBUSY), and then the next start sweeps.
+    /// v2: gives the processes back to the parent that they came from, and takes the
+    /// controllers from it first. A parent that we are not in keeps them: another
+    /// instance may just be about to use them.
     fn hand_back(&mut self, root: &Site, host: &Path) {
         let off: Vec<String> = root
             .controls
