@@ -375,6 +375,8 @@ fn sweep_one(root: &Path) {
 fn clear_plugins(plugins: &Path) {
     let left = std::fs::read_dir(plugins).into_iter().flatten().flatten();
     for dir in left.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        // All at once where the kernel can: what forks could outrun the list.
+        let _ = write(&dir, "cgroup.kill", "1");
         for pid in read(&dir, "cgroup.procs").unwrap_or_default().lines() {
             if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
