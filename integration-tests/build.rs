@@ -137,6 +137,9 @@ impl C {
             );
             let _ = writeln!(list, "    {{\"{}\", gm_probe_{symbol}}},", row.id);
         }
+        // No attack, so it has no row: what must succeed.
+        code.push_str("int gm_probe_t_permitted(const struct gm_args *, struct gm_report *);\n");
+        list.push_str("    {\"t-permitted\", gm_probe_t_permitted},\n");
         let _ = write!(
             code,
             "extern const struct gm_entry gm_table[];\nconst struct gm_entry gm_table[] = {{\n{list}    {{0, 0}},\n}};\n"

@@ -33,6 +33,29 @@ pub static ELF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gm-probe"));
 /// The same probes as a native plugin, whose command `probe` takes the same words.
 pub static SHARED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gm-probe.so"));
 
+/// The id of the honest acts of machine code, `probes/permitted.c`; `variant=N` makes
+/// the N-th call of [`PERMITTED`].
+pub const HONEST: &str = "t-permitted";
+
+/// The calls of the honest acts, in their order.
+pub const PERMITTED: [&str; 15] = [
+    "clock_gettime",
+    "gettimeofday",
+    "getrandom",
+    "fstat",
+    "newfstatat",
+    "munmap",
+    "madvise",
+    "brk",
+    "lseek",
+    "readv",
+    "writev",
+    "getpid",
+    "tgkill",
+    "rt_sigreturn",
+    "exit",
+];
+
 /// A row of `probes.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@
 //! same probes with no launcher and in a plugin of ours.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -80,7 +81,20 @@ impl Launcher {
             .split_first()
             .map_or(("", [].as_slice()), |(first, rest)| (first.as_str(), rest));
         let mut command = command(program, &bait.data());
-        command.args(words).arg(executable.path());
+        let places = [
+            ("{probe}", executable.path().to_owned()),
+            ("{data}", bait.data()),
+            ("{granted}", bait.path().join("granted")),
+        ];
+        let placed = |word: &String| {
+            let fill = |word: String, (name, at): &(&str, PathBuf)| {
+                word.replace(name, &at.display().to_string())
+            };
+            places.iter().fold(word.clone(), fill)
+        };
+        command
+            .args(words.iter().map(placed))
+            .arg(executable.path());
         command
     }
 

@@ -7,7 +7,7 @@ use gm_policy::{SeccompData, name_of};
 
 use super::run::{Host, Way};
 use super::{Fate, Judged, Score};
-use crate::probes::{Kind, Oracle, Probe};
+use crate::probes::{HONEST, Kind, Oracle, PERMITTED, Probe};
 
 /// i386, whose calls a 64-bit process can make, too.
 const FOREIGN: u32 = 0x4000_0003;
@@ -53,6 +53,11 @@ pub(super) fn judge(
                     Mutation::Narrow => narrowed(host, profile, mutant, &twin)?,
                     _ => widened(profile, mutant, &mutants, &traced),
                 };
+                if !judged.is_killed()
+                    && let Some(fate) = told_by_honest_act(host, profile, mutant)?
+                {
+                    (judged.fate, judged.live) = (fate, true);
+                }
                 let first = judged.is_killed() && !judged.live && tried.insert(mutant.mutation);
                 if first {
                     judged.live = true;
@@ -206,4 +211,25 @@ fn narrowed(host: &Host, profile: &str, mutant: &Mutant, before: &str) -> Result
         true => Fate::Survived("the twin does without it".to_owned()),
     };
     Ok(judged(profile, mutant, fate, true))
+}
+
+/// The honest act that makes this call, if the mutant changes what comes of it. An act
+/// that the policy itself stops has nothing to tell.
+fn told_by_honest_act(host: &Host, profile: &str, mutant: &Mutant) -> Result<Option<Fate>, String> {
+    let acts = PERMITTED.iter().zip(0..);
+    for (call, variant) in acts.filter(|(call, _)| mutant.call == Some(**call)) {
+        let mut way = way(variant);
+        way.options = vec!["--bare".to_owned()];
+        let before = host.probe(profile, HONEST, &way)?.walled()?.class();
+        if before.starts_with("forbidden") || before.starts_with("signal") {
+            continue;
+        }
+        way.options = mutated(mutant);
+        let after = host.probe(profile, HONEST, &way)?.class();
+        if after != before {
+            let told = format!("{HONEST} {call}: {after} instead of {before}");
+            return Ok(Some(Fate::Killed(told)));
+        }
+    }
+    Ok(None)
 }
