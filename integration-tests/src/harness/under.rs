@@ -16,7 +16,7 @@ use super::outcome::Row;
 use super::report::Block;
 use super::table::Case;
 use super::verdict::Verdict;
-use crate::probes::{Group, Oracle};
+use crate::probes::{Group, Oracle, Probe, State};
 use crate::process::command;
 
 /// The launcher's command line, up to and with its `--`.
@@ -76,11 +76,6 @@ impl Launcher {
     }
 
     fn command(&self, executable: &Executable, bait: &Bait) -> Command {
-        let (program, words) = self
-            .words
-            .split_first()
-            .map_or(("", [].as_slice()), |(first, rest)| (first.as_str(), rest));
-        let mut command = command(program, &bait.data());
         let places = [
             ("{probe}", executable.path().to_owned()),
             ("{data}", bait.data()),
@@ -92,9 +87,14 @@ impl Launcher {
             };
             places.iter().fold(word.clone(), fill)
         };
-        command
-            .args(words.iter().map(placed))
-            .arg(executable.path());
+        let ours: &[&str] = match rustix::process::geteuid().is_root() {
+            true => &APART,
+            false => &[],
+        };
+        let ours = ours.iter().map(|word| (*word).to_owned());
+        let mut words = ours.chain(self.words.iter().map(placed));
+        let mut command = command(&words.next().unwrap_or_default(), &bait.data());
+        command.args(words).arg(executable.path());
         command
     }
 
@@ -132,6 +132,17 @@ impl Launcher {
     }
 }
 
+/// Before a launcher of root's, which may hold nothing: what an attack mounts, and the
+/// name that it gives the host, are gone with it.
+const APART: [&str; 6] = [
+    "unshare",
+    "--mount",
+    "--propagation=private",
+    "--uts",
+    "--ipc",
+    "--",
+];
+
 /// How long a launcher may take to start anything.
 const GREETING: Duration = Duration::from_secs(10);
 
@@ -146,10 +157,16 @@ fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Tried {
         return Tried::Escaped(Escape::seen(effects.join("; ")));
     }
     let report = report(&ran.stdout, &case.probe.id);
-    if let Some(report) = &report
-        && case.probe.is_reached(&report.said)
-    {
-        return Tried::Escaped(Escape::seen(format!("said {}", report.said)));
+    if let Some(report) = &report {
+        // Its control was seen from outside, so that nothing was seen is the answer,
+        // whatever it says: a datagram may go to a network of its own.
+        let nothing = format!("said {}, and nothing was seen outside", report.said);
+        if let Some(stopped) = Stopped::by_state("unknown", &nothing, is_watched(&case.probe)) {
+            return Tried::Stopped(stopped);
+        }
+        if case.probe.is_reached(&report.said) {
+            return Tried::Escaped(Escape::seen(format!("said {}", report.said)));
+        }
     }
     // Of a state it counts that nothing was seen; of a call, that it was denied.
     let quiet = matches!(case.probe.oracle, Oracle::State(_) | Oracle::Errno(_));
@@ -160,6 +177,15 @@ fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Tried {
             None => format!("no report: {}, {}", ran.ending(), first_line(ran)),
         }),
     }
+}
+
+/// Whether the bait itself shows what it does.
+fn is_watched(probe: &Probe) -> bool {
+    use State::{CanaryBytes, HostFile, Listener, Victim};
+    matches!(
+        probe.oracle,
+        Oracle::State(CanaryBytes | HostFile | Listener | Victim)
+    )
 }
 
 fn first_line(ran: &Ran) -> String {

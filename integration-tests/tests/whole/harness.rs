@@ -154,6 +154,18 @@ fn a_launcher_that_stops_nothing_lets_the_probe_escape() {
 }
 
 #[test]
+fn what_a_launcher_of_roots_mounts_is_gone_with_it() {
+    if lacks("root", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    // The probe is only run where it could be mounted.
+    let ended = under("sh -c 'mount -t tmpfs gm-mounted-below /mnt && exec \"$@\"' sh");
+    assert_eq!(row(&ended)["verdict"], "ESCAPED", "{ended:#?}");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains("gm-mounted-below"), "{mounts}");
+}
+
+#[test]
 fn a_launcher_of_namespaces_contains_what_needs_the_network() {
     if lacks("root", rustix::process::geteuid().is_root()) {
         return;
