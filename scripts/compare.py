@@ -26,6 +26,8 @@ WORDS = {
     "VACUOUS": "-",
     "HARNESS_ERROR": "not proved",
 }
+# From good to bad.
+RANKS = ["-", "stopped", "not proved", "**done**"]
 
 
 def rows_of(file):
@@ -48,12 +50,13 @@ def main():
             titles[row["id"]] = (row["group"], row["number"])
             words[row["id"]][name] = WORDS[row["verdict"]]
             # Each run has one of ours beside it; the worst of them counts.
-            ours = WORDS[row["evidence"].get("gm-broker", {}).get("verdict", "HARNESS_ERROR")]
-            known = words[row["id"]].get("gm-broker", "stopped")
-            if list(WORDS.values()).index(ours) > list(WORDS.values()).index(known):
-                known = ours
-            words[row["id"]]["gm-broker"] = known
+            if (ours := row["evidence"].get("gm-broker")) is not None:
+                known = words[row["id"]].get("gm-broker", "stopped")
+                worse = sorted([WORDS[ours["verdict"]], known], key=RANKS.index)
+                words[row["id"]]["gm-broker"] = worse[-1]
     columns = [*LAUNCHERS, "gm-broker"]
+    for row in words.values():
+        row.setdefault("gm-broker", "not proved")
 
     counted = []
     for group, title in GROUPS.items():

@@ -45,14 +45,24 @@ impl Stopped {
         held.then(|| Self::by(layer, what))
     }
 
-    /// A launcher of somebody else's: nobody knows its layers.
+    /// A launcher of somebody else's: nobody knows its layers. `quiet`: nothing that can
+    /// be seen from outside was; `hidden`: it is about another process, which may be one
+    /// that isn't there for it.
     #[must_use]
-    pub fn under(ran: &super::evidence::Ran, report: Option<&Report>, quiet: bool) -> Option<Self> {
+    pub fn under(
+        ran: &super::evidence::Ran,
+        report: Option<&Report>,
+        (quiet, hidden): (bool, bool),
+    ) -> Option<Self> {
         const DENIALS: [&str; 3] = ["EPERM", "EACCES", "ENOSYS"];
         const SIGSYS: i32 = 31;
         match report {
             Some(report) if DENIALS.contains(&&*report.said) => {
                 Some(Self::by("unknown", format!("said {}", report.said)))
+            }
+            // Its control reached that process, so it is out of sight here.
+            Some(report) if hidden && report.said == "ESRCH" => {
+                Some(Self::by("unknown", "said ESRCH"))
             }
             // Nothing was seen outside, and it says itself that it failed.
             Some(report) if quiet && report.said != "ok" => {

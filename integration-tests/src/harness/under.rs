@@ -170,7 +170,8 @@ fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Tried {
     }
     // Of a state it counts that nothing was seen; of a call, that it was denied.
     let quiet = matches!(case.probe.oracle, Oracle::State(_) | Oracle::Errno(_));
-    match Stopped::under(ran, report.as_ref(), quiet) {
+    let hidden = case.probe.group == Group::Process;
+    match Stopped::under(ran, report.as_ref(), (quiet, hidden)) {
         Some(stopped) => Tried::Stopped(stopped),
         None => Tried::Unproved(match report {
             Some(report) => format!("said {}, which is no denial", report.said),
