@@ -1,8 +1,9 @@
 //! `gm plugin check`: what can be said about a package without running it.
 //!
 //! No home, no key and no process is needed. Code is not parsed here either: it is
-//! only searched for names, since a module can't export or import a name that
-//! its bytes don't hold.
+//! only searched for bytes, since a module can't export or import a name that its
+//! bytes don't hold. So what is missing here is refused by `load` too; what has the
+//! name and another type only the walled compiler tells.
 
 use gm_manifest::{Abi, Finding, Kind, Manifest, Network, Refusal, Severity};
 use gm_protocol::plan::{FILESYSTEM, Hook, HostOp, NETWORK, STORAGE};
@@ -18,6 +19,10 @@ use crate::package;
 const WASM: &[u8] = b"\0asm";
 /// How machine code begins.
 const ELF: &[u8] = b"\x7fELF";
+
+/// What an export is: a byte behind its name.
+const FUNCTION: u8 = 0;
+const MEMORY: u8 = 2;
 
 /// The module that WASI's functions are imported from.
 const WASI: &str = "wasi_snapshot_preview1";
@@ -70,11 +75,18 @@ fn code(package: &SignedPlugin) -> Result<Vec<Finding>, Refusal> {
         .iter()
         .filter_map(|(path, bytes)| of_its_kind(manifest, path, bytes))
         .collect();
-    // Other ABIs have other names for all of it.
-    if found.is_empty() && manifest.abi() == Abi::Gm2 {
+    if found.is_empty() {
         let holds = |name: &str| texts.iter().any(|(_, bytes)| holds(bytes, name));
-        found.extend(missing_exports(manifest, holds));
-        found.extend(unused_permissions(manifest, holds));
+        match manifest.kind() {
+            Kind::Wasm => found.extend(missing_exports(manifest, &texts)),
+            Kind::Lua | Kind::Js => found.extend(missing_names(manifest, holds)),
+            // It exports one function for all, or none.
+            Kind::Native => {}
+        }
+        // Other ABIs have other names for calls.
+        if manifest.abi() == Abi::Gm2 {
+            found.extend(unused_permissions(manifest, holds));
+        }
     }
     Ok(found)
 }
@@ -105,39 +117,75 @@ fn of_its_kind(manifest: &Manifest, path: &str, bytes: &[u8]) -> Option<Finding>
     })
 }
 
-/// Names that the code can't export, since it doesn't hold them. A native plugin
-/// exports one function for all.
-fn missing_exports(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<Finding> {
-    let kind = manifest.kind();
-    let severity = match kind {
-        // A script may put a name together, a module can't.
-        Kind::Wasm => Severity::Error,
-        Kind::Lua | Kind::Js => Severity::Warning,
-        Kind::Native => return Vec::new(),
-    };
+/// What a manifest's hooks are called, each with its key.
+fn hooks(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
     let hooks = manifest.hooks().iter().enumerate();
-    let hooks = hooks.map(|(at, hook)| (hook.as_str(), format!("plugin.hooks[{at}]")));
-    let commands = (!manifest.commands().is_empty())
-        .then(|| (Hook::Command.as_str(), "plugin.command".to_owned()));
-    let hooks = hooks.chain(commands);
-    let needed = ["memory", "gm_alloc"]
-        .into_iter()
-        .filter(|_| kind == Kind::Wasm);
-    let needed = needed.map(|name| (name, "plugin.entrypoint".to_owned()));
-    let missing = hooks.chain(needed).filter(|(name, _)| !holds(name));
+    hooks.map(|(at, hook)| (hook.as_str().to_owned(), format!("plugin.hooks[{at}]")))
+}
+
+/// The one export that carries out all commands.
+fn command() -> (String, String) {
+    (
+        Hook::Command.as_str().to_owned(),
+        "plugin.command".to_owned(),
+    )
+}
+
+/// Exports that `load` asks for and the module has not.
+fn missing_exports(manifest: &Manifest, texts: &[(&str, Vec<u8>)]) -> Vec<Finding> {
+    let has = |name: &str, kind| texts.iter().any(|(_, bytes)| exports(bytes, name, kind));
+    let commands = manifest.commands();
+    let mut functions: Vec<_> = hooks(manifest).collect();
+    match manifest.abi() {
+        // One that takes all commands, or one for each.
+        Abi::Extism1 if !has(Hook::Command.as_str(), FUNCTION) => {
+            functions.extend(commands.iter().enumerate().map(|(at, command)| {
+                let name = command.name.as_str().replace('-', "_");
+                (name, format!("plugin.command[{at}]"))
+            }));
+        }
+        Abi::Extism1 => {}
+        Abi::Gm2 | Abi::Program1 => {
+            functions.extend((!commands.is_empty()).then(command));
+            let own = [Hook::Init, Hook::Shutdown];
+            if !functions.is_empty() || own.iter().any(|hook| has(hook.as_str(), FUNCTION)) {
+                functions.push(("gm_alloc".to_owned(), "plugin.entrypoint".to_owned()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let mut missing = |(what, name, key): (&str, &str, &str)| {
+        let detail = format!("the module exports no {what} {name}");
+        found.push(missing_export(manifest, Severity::Error, key, detail));
+    };
+    for (name, key) in &functions {
+        if !has(name, FUNCTION) {
+            missing(("function", name, key));
+        }
+    }
+    if !has("memory", MEMORY) {
+        missing(("memory named", "memory", "plugin.entrypoint"));
+    }
+    found
+}
+
+/// Hooks whose names the scripts don't hold; they may still put one together.
+fn missing_names(manifest: &Manifest, holds: impl Fn(&str) -> bool) -> Vec<Finding> {
+    let commands = (!manifest.commands().is_empty()).then(command);
+    let missing = hooks(manifest).chain(commands);
+    let missing = missing.filter(|(name, _)| !holds(name));
     missing
         .map(|(name, key)| {
             let detail = format!("{name} does not occur in the code");
-            let remedy = "export it, or take it out of the manifest";
-            finding(
-                manifest,
-                ("check/missing-export", severity),
-                &key,
-                detail,
-                remedy,
-            )
+            missing_export(manifest, Severity::Warning, &key, detail)
         })
         .collect()
+}
+
+fn missing_export(manifest: &Manifest, severity: Severity, key: &str, detail: String) -> Finding {
+    let remedy = "export it, or take it out of the manifest";
+    let code = ("check/missing-export", severity);
+    finding(manifest, code, key, detail, remedy)
 }
 
 /// Permissions none of whose calls the code can make.
@@ -186,6 +234,36 @@ fn holds(bytes: &[u8], name: &str) -> bool {
     bytes
         .windows(name.len())
         .any(|window| window == name.as_bytes())
+}
+
+/// Whether a module may export this: an export is its name's length, the name, and
+/// what it is, one behind the other. Chance may put these bytes elsewhere too, but
+/// there is no export without them.
+fn exports(bytes: &[u8], name: &str, kind: u8) -> bool {
+    let wanted = [name.as_bytes(), &[kind]].concat();
+    let found = bytes.windows(wanted.len()).enumerate();
+    let mut places = found.filter_map(|(at, window)| (window == wanted).then_some(at));
+    places.any(|at| {
+        let before = bytes.get(..at).unwrap_or_default();
+        ends_in_length(before, name.len())
+    })
+}
+
+/// Whether these bytes end in this number, below 128, as LEB128. It may be written
+/// longer than it needs to be, up to five bytes.
+fn ends_in_length(bytes: &[u8], length: usize) -> bool {
+    let Ok(length) = u8::try_from(length) else {
+        return false;
+    };
+    (0..5).any(|more| {
+        let mut written = vec![length];
+        if more > 0 {
+            written = vec![length | 0x80];
+            written.resize(more, 0x80);
+            written.push(0);
+        }
+        bytes.ends_with(&written)
+    })
 }
 
 fn finding(
@@ -250,4 +328,46 @@ fn record(manifest: &Manifest, found: &Finding) -> Value {
         "detail": found.detail,
         "remedy": found.remedy,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_is_told_from_the_same_letters_elsewhere() {
+        let module = b"\0asm\x01\0\0\0..\x05count\0\x07\x06memory\x02\0";
+        assert!(exports(module, "count", FUNCTION));
+        assert!(exports(module, "memory", MEMORY));
+        assert!(!exports(module, "memory", FUNCTION));
+        for other in ["coun", "ount", "counts", "asm"] {
+            assert!(!exports(module, other, FUNCTION), "{other}");
+        }
+        assert!(!exports(b"count\0", "count", FUNCTION));
+        assert!(!exports(b"\x06count\0", "count", FUNCTION));
+        assert!(!exports(b"\x05count", "count", FUNCTION));
+    }
+
+    #[test]
+    fn a_length_may_be_written_longer_than_it_needs_to_be() {
+        for length in [
+            &b"\x05"[..],
+            b"\x85\0",
+            b"\x85\x80\0",
+            b"\x85\x80\x80\x80\0",
+        ] {
+            let module = [b"\x04", length, b"count\0"].concat();
+            assert!(exports(&module, "count", FUNCTION), "{length:?}");
+        }
+        for length in [
+            &b"\0"[..],
+            b"\x80\0",
+            b"\x84\0",
+            b"\x85",
+            b"\x85\x80\x80\x80\x80\0",
+        ] {
+            let module = [b"\x04", length, b"count\0"].concat();
+            assert!(!exports(&module, "count", FUNCTION), "{length:?}");
+        }
+    }
 }

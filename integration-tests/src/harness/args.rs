@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::ablate::Without;
 use super::report::Format;
+use crate::mutation::PROFILES;
 
 /// Attacks the walls, with a control and a twin for each attack.
 #[derive(Debug, Parser)]
@@ -85,9 +87,17 @@ pub struct RunArgs {
     /// Stopped by another layer than the expected one is a failure.
     #[arg(long)]
     pub strict: bool,
-    /// Also with the expected layer left out (needs the test-only gm-probe-host).
-    #[arg(long)]
-    pub ablate: bool,
+    /// Also with the expected layer left out, or with these instead (needs the test-only
+    /// gm-probe-host).
+    #[arg(
+        long,
+        value_name = "LAYER,...",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = Without::EXPECTED,
+        value_parser = Without::parse
+    )]
+    pub ablate: Option<Without>,
     /// Run the probes of machine code under another launcher: `CMD ... --`.
     #[arg(long, value_name = "CMD ... --", conflicts_with_all = ["ablate", "plugin", "profile"])]
     pub under: Option<String>,
@@ -111,6 +121,22 @@ pub enum Profile {
     Host,
     /// All of them.
     All,
+}
+
+impl Profile {
+    /// The policies behind it that can be changed, and whether all that is no filter is
+    /// changed, too; none for attacks from outside.
+    #[must_use]
+    pub fn policies(self) -> Option<(&'static [&'static str], bool)> {
+        match self {
+            Self::Wasm => Some((&["wasm", "compile"], false)),
+            Self::Lua => Some((&["lua"], false)),
+            Self::Js => Some((&["js"], false)),
+            Self::Native => Some((&["native", "program"], true)),
+            Self::All => Some((&PROFILES, true)),
+            Self::Host => None,
+        }
+    }
 }
 
 /// A level of isolation.
@@ -241,6 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn layers_are_left_out_where_that_is_asked_for() {
+        let ablate = |line: &str| match parse(line).unwrap().verb {
+            Verb::Run(args) => args.ablate,
+            Verb::List(_) => None,
+        };
+        assert_eq!(ablate("run"), None);
+        assert_eq!(ablate("run --ablate --strict"), Some(Without::Expected));
+        let two = Without::These(vec!["seccomp", "mount"]);
+        assert_eq!(ablate("run --ablate=seccomp,mount"), Some(two));
+    }
+
+    #[test]
     fn what_is_not_understood_is_exit_2() {
         for line in [
             "",
@@ -250,6 +288,9 @@ mod tests {
             "run --level L1",
             "run --jobs 0",
             "run --under true --ablate",
+            "run --ablate=sekomp",
+            "run --ablate=seccomp,seccomp",
+            "run --ablate seccomp",
         ] {
             assert_eq!(parse(line).err(), Some(2), "{line}");
         }

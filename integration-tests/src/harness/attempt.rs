@@ -91,7 +91,7 @@ pub(super) fn row(
     let each = attempts
         .iter()
         .map(|it| (format!("variant-{}", it.variant), it.evidence()));
-    Row {
+    let row = Row {
         schema: SCHEMA,
         kind: "probe",
         id: probe.id.clone(),
@@ -119,6 +119,18 @@ pub(super) fn row(
         manifest_line: ending.and_then(|it| it.manifest_line),
         waiver: None,
         evidence: each.collect::<Map<String, Value>>(),
+    };
+    with_ablation_error(row)
+}
+
+/// What nobody knows with a layer left out stands where reports say why.
+fn with_ablation_error(row: Row) -> Row {
+    match row.ablation_error() {
+        None => row,
+        Some(it) => Row {
+            why: format!("{}; without {}: {}", row.why, it.without, it.why),
+            ..row
+        },
     }
 }
 

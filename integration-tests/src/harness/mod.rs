@@ -12,7 +12,7 @@
     clippy::print_stderr
 )]
 
-mod ablate;
+pub mod ablate;
 pub mod args;
 mod attempt;
 pub mod bait;

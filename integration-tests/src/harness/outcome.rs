@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::verdict::{Class, Verdict};
+use crate::mutation::{ALL, SECCOMP, Score};
 
 /// A probe in one kind of plugin, with all of its variants.
 #[derive(Debug, Clone, Serialize)]
@@ -61,12 +62,26 @@ pub struct Row {
 /// What the probe does with a layer left out.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ablated {
-    /// Which.
+    /// Of which variant.
+    pub variant: u32,
+    /// Which, between commas.
     pub without: String,
     /// As of a probe: the class's name.
-    pub verdict: String,
+    pub verdict: &'static str,
     /// Why.
     pub why: String,
+}
+
+impl Ablated {
+    /// One that the harness itself failed at.
+    pub(super) fn broken(variant: u32, why: String) -> Self {
+        Self {
+            variant,
+            without: String::new(),
+            verdict: "HARNESS_ERROR",
+            why,
+        }
+    }
 }
 
 /// The twin of a row.
@@ -102,6 +117,7 @@ impl Row {
         let own = match self.verdict {
             Class::Escaped => Standing::Failure("ESCAPED"),
             _ if self.twin.verdict == "failed" => Standing::Failure("TWIN"),
+            _ if self.ablation_error().is_some() => Standing::Error,
             Class::HarnessError => Standing::Error,
             Class::Degraded => Standing::Failure("DEGRADED"),
             Class::ContainedElsewhere if strict => Standing::Failure("CONTAINED_ELSEWHERE"),
@@ -112,6 +128,18 @@ impl Row {
             Standing::Failure(_) | Standing::Error if self.waiver.is_some() => Standing::Waived,
             own => own,
         }
+    }
+
+    /// Why nothing is known of it with a layer left out, though that was asked for.
+    #[must_use]
+    pub fn ablation_error(&self) -> Option<&Ablated> {
+        let mut ablated = self.ablated.iter();
+        ablated.find(|it| it.verdict == "HARNESS_ERROR")
+    }
+
+    /// Whether something that was asked about it is not known.
+    fn is_unproved(&self) -> bool {
+        self.verdict == Class::HarnessError || self.ablation_error().is_some()
     }
 
     /// As reports name it.
@@ -183,20 +211,83 @@ pub struct Summary {
     pub twins_failed: usize,
     /// Rows that a waiver covers.
     pub waived: usize,
-    /// Made by another tool, over the probe host: none here.
+    /// With a layer left out, if that was asked for: how many variants got through, so
+    /// that the layer did the work.
+    pub ablated_through: usize,
+    /// How many were stopped by another layer.
+    pub ablated_held: usize,
+    /// Which part of all changes of the policies the probes notice. None without the
+    /// probe host, and where only some probes are run.
     pub mutation_score: Option<f64>,
+    /// Why nobody can say it, though it was asked for.
+    pub mutation_error: Option<String>,
     /// Thresholds that were missed, for people.
     pub missed: Vec<String>,
     /// The exit code.
     pub exit: u8,
 }
 
-impl Summary {
-    /// Counts the rows; `missed` are thresholds that were missed.
+/// What counts besides the rows.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Thresholds that were missed.
+    pub missed: Vec<String>,
+    /// As of [`Summary`].
+    pub mutation_score: Option<f64>,
+    /// As of [`Summary`].
+    pub mutation_error: Option<String>,
+}
+
+impl Beside {
+    /// The mutation score, with its own thresholds.
     #[must_use]
-    pub fn of(rows: &[Row], missed: Vec<String>, strict: bool) -> Self {
+    pub fn of_score(score: Result<Score, String>) -> Self {
+        let score = match score {
+            Ok(score) if score.mutants.is_empty() => Err("no policy was changed".to_owned()),
+            Ok(score) if !score.wrong.is_empty() => Err(score.wrong.join("; ")),
+            other => other,
+        };
+        let score = match score {
+            Ok(score) => score,
+            Err(why) => {
+                return Self {
+                    mutation_error: Some(why),
+                    ..Self::default()
+                };
+            }
+        };
+        let all = score.part(None);
+        let parts = [
+            ("filters", score.part(Some("seccomp")), SECCOMP),
+            ("policies", all, ALL),
+        ];
+        let missed = parts.iter().filter(|(_, part, least)| part < least);
+        let missed = missed.map(|(what, part, least)| {
+            format!(
+                "of all changes of the {what} the probes notice {part:.3}, at least {least} they must (gm-mutation-score names the rest)"
+            )
+        });
+        Self {
+            missed: missed.collect(),
+            mutation_score: Some(all),
+            mutation_error: None,
+        }
+    }
+}
+
+impl Summary {
+    /// Counts the rows.
+    #[must_use]
+    pub fn of(rows: &[Row], beside: Beside, strict: bool) -> Self {
+        let Beside {
+            missed,
+            mutation_score,
+            mutation_error,
+        } = beside;
         let count = |class: Class| rows.iter().filter(|row| row.verdict == class).count();
         let stands = |standing: Standing| rows.iter().any(|row| row.standing(strict) == standing);
+        let each = || rows.iter().flat_map(|row| &row.ablated);
+        let ablated = |verdict: &str| each().filter(|it| it.verdict == verdict).count();
         let failed = |word: &'static str| stands(Standing::Failure(word));
         let twins: std::collections::BTreeSet<(&str, &str)> = rows
             .iter()
@@ -208,7 +299,7 @@ impl Summary {
             .any(failed);
         let exit = match () {
             () if one || !twins.is_empty() || !missed.is_empty() => 1,
-            () if stands(Standing::Error) => 70,
+            () if stands(Standing::Error) || mutation_error.is_some() => 70,
             () if failed("DEGRADED") => 30,
             () => 0,
         };
@@ -221,10 +312,13 @@ impl Summary {
             vacuous: count(Class::Vacuous),
             by_evaluation: rows.iter().filter(|row| row.by_evaluation).count(),
             degraded: count(Class::Degraded),
-            error: count(Class::HarnessError),
+            error: rows.iter().filter(|row| row.is_unproved()).count(),
             twins_failed: twins.len(),
             waived: rows.iter().filter(|row| row.waiver.is_some()).count(),
-            mutation_score: None,
+            ablated_through: ablated("ESCAPED"),
+            ablated_held: ablated("CONTAINED"),
+            mutation_score,
+            mutation_error,
             missed,
             exit,
         }

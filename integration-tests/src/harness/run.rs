@@ -17,7 +17,7 @@ use super::facts::Facts;
 use super::host::Host;
 use super::hosted::Stages;
 use super::judge;
-use super::outcome::{Row, Summary};
+use super::outcome::{Ablated, Beside, Row, Summary};
 use super::report::{Format, Whole};
 use super::table::{Case, fits, name};
 use super::twins::{Done, Outcome, Twins};
@@ -25,6 +25,7 @@ use super::under::{self, Launcher};
 use super::verdict::Class;
 use super::waivers::Waivers;
 use super::{SCHEMA, Usage, caught, say};
+use crate::mutation;
 use crate::probes::{self, ControlClass, Kind, Probe};
 
 /// Does what was asked; the exit code.
@@ -125,7 +126,9 @@ impl Run {
         let executable = Executable::put(probes::ELF)
             .map_err(|error| Usage(format!("the probes can't be written down: {error}")))?;
         let waivers = args.waivers.as_deref().map(Waivers::read).transpose()?;
-        let ablation = args.ablate.then(|| Ablation::beside(own)).transpose()?;
+        let ablation = args.ablate.clone();
+        let ablation = ablation.map(|without| Ablation::beside(own, without));
+        let ablation = ablation.transpose()?;
         let mut launcher = args.under.as_deref().map(Launcher::parse).transpose()?;
         if let Some(launcher) = &mut launcher {
             launcher.ask(&executable);
@@ -164,10 +167,11 @@ impl Run {
             .as_deref()
             .map(|text| under::table(text, &theirs, &ours));
         under::note_ours(&mut theirs, &ours);
-        let mut missed = self.waivers.apply(&mut theirs);
-        missed.extend(self.missed(&theirs));
+        let mut beside = self.scored();
+        beside.missed.extend(self.waivers.apply(&mut theirs));
+        beside.missed.extend(self.missed(&theirs));
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        let summary = Summary::of(&theirs, missed, self.args.strict);
+        let summary = Summary::of(&theirs, beside, self.args.strict);
         let whole = Whole {
             facts: &facts,
             rows: &theirs,
@@ -287,6 +291,18 @@ impl Run {
                 row.profile
             ));
         }
+        for it in row.ablated.iter().filter(|_| !self.quiet) {
+            let how = match it.verdict {
+                // No failure: it shows that the layer did the work.
+                "ESCAPED" => "gets through",
+                "HARNESS_ERROR" => "is not known",
+                _ => continue,
+            };
+            say(&format!(
+                "  variant {} {how} without {}: {}",
+                it.variant, it.without, it.why
+            ));
+        }
     }
 
     fn row(&self, task: &Task, worker: usize) -> Row {
@@ -315,10 +331,11 @@ impl Run {
     fn attempt(&self, case: &Case, twin: &Outcome, worker: usize) -> Attempt {
         let tried = caught(|| self.tried(case, twin, worker));
         let mut attempt = tried.unwrap_or_else(|why| Attempt::broken(case, why));
-        let native = case.kind == Kind::Native && !case.probe.constructor;
-        if let Some(ablation) = self.ablation.as_ref().filter(|_| native) {
-            attempt.ablated = Some(ablation.without(case));
-        }
+        let ablation = self.ablation.as_ref();
+        attempt.ablated = ablation.and_then(|ablation| {
+            let ablated = caught(|| ablation.without(case));
+            ablated.unwrap_or_else(|why| Some(Ablated::broken(case.variant, why)))
+        });
         attempt
     }
 
@@ -373,6 +390,27 @@ impl Run {
         if let Some(level) = level {
             facts.level = Some(level.to_owned());
         }
+    }
+
+    /// How much of the policies the probes notice, all of them, of the profiles that are
+    /// run: only the probe host can change a policy.
+    fn scored(&self) -> Beside {
+        let whole = self.args.only.is_empty() && self.args.plugin.is_none();
+        let asked = self.ablation.as_ref().filter(|_| whole);
+        let Some((ablation, (profiles, walls))) = asked.zip(self.args.profile.policies()) else {
+            return Beside::default();
+        };
+        if !self.quiet {
+            say(&format!("changing the policies: {}", profiles.join(", ")));
+        }
+        let options = mutation::Options {
+            host: ablation.host().to_owned(),
+            profiles: profiles.iter().map(|name| (*name).to_owned()).collect(),
+            probes: probes::table(),
+            walls,
+        };
+        let score = caught(|| mutation::score(&options)).and_then(|score| score);
+        Beside::of_score(score)
     }
 
     /// Too many rows that prove nothing, or others than those that are known.

@@ -63,7 +63,8 @@ impl Outcome {
         }
     }
 
-    fn read(stdout: &str) -> Self {
+    /// Reads its lines.
+    pub(crate) fn read(stdout: &str) -> Self {
         let mut outcome = Self::default();
         for line in stdout.lines() {
             if line.starts_with("probe=") {

@@ -10,6 +10,7 @@
 
 mod ablation;
 mod bait;
+mod harness;
 mod host;
 mod mutation;
 mod weakened;

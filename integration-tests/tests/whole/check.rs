@@ -81,6 +81,63 @@ fn code_that_can_not_be_what_the_manifest_says_fails_the_check() {
     }
 }
 
+/// A module of Extism's kits: a memory, and functions of these names and this type.
+fn kit(exports: &[&str], ty: &str) -> Package {
+    let functions: String = exports
+        .iter()
+        .map(|name| format!("(func (export {name:?}) {ty} unreachable)"))
+        .collect();
+    // The names alone prove nothing.
+    let module = format!(
+        "(module (memory (export \"memory\") 1) (data \"count_all other gm_command\") {functions})"
+    );
+    Package::with_code("com.test.extism", &Package::assemble(&module))
+        .abi("extism-1")
+        .hooks(&[])
+        .command("count-all")
+        .command("other")
+}
+
+#[test]
+fn a_command_without_its_export_fails_the_check_as_it_fails_the_load() {
+    let home = Home::new();
+    for (exports, key) in [
+        (&["count_all"][..], "name = \"other\""),
+        (&["other"], "name = \"count-all\""),
+    ] {
+        let package = kit(exports, "(result i32)");
+        let checked = check(&package);
+        checked.expect_exit(1);
+        // The line of the table.
+        let line = u64::try_from(package.line_of(key) - 1).unwrap();
+        let expected = [("check/missing-export", "error", line)];
+        assert_eq!(found(&checked), expected);
+        home.sign(&package);
+        let refused = home.try_load(&package);
+        refused.expect_refused(14, "artifact/missing-export");
+    }
+    for exports in [&["count_all", "other"][..], &["gm_command"]] {
+        let package = kit(exports, "(result i32)");
+        check(&package).expect_exit(0);
+        home.sign(&package);
+        home.try_load(&package).expect_exit(0);
+        home.gm(&["plugin", "unload", "com.test.extism"])
+            .expect_exit(0);
+    }
+}
+
+#[test]
+fn an_export_of_another_type_is_told_by_the_load_alone() {
+    let home = Home::new();
+    let package = kit(&["count_all", "other"], "(param i32) (result i32)");
+    check(&package).expect_exit(0);
+    home.sign(&package);
+    let load = home.try_load(&package);
+    let refused = load.expect_refused(14, "artifact/missing-export");
+    let detail = refused["detail"].as_str().unwrap();
+    assert_eq!(detail, "count_all: must be (func (result i32))");
+}
+
 #[test]
 fn permission_that_the_code_never_uses_is_named() {
     let package =

@@ -282,3 +282,24 @@ fn an_abi_belongs_to_a_kind() {
     let words = ["gpg", "sign", package.text(), "--key", home::text(&key)];
     home.gm(&words).expect_refused(10, "manifest/bad-value");
 }
+
+#[test]
+fn an_argument_with_a_line_end_is_not_made_two_of() {
+    let home = Home::new();
+    let echo = r#"(func (export "echo") (result i32)
+        (call $output (call $input) (call $length (call $input))) (i32.const 0))"#;
+    home.load(&extism(echo, "(i32.const 0)").command("echo"));
+    let typed = |args: &[&str]| home.gm(&[&["plugin", "run", EXTISM, "echo", "--"], args].concat());
+
+    let two = typed(&["a", "b"]);
+    two.expect_exit(0);
+    assert_eq!(text(two.last(), "text"), "a\nb");
+
+    for args in [&["a\nb"][..], &["a", "\n"]] {
+        let refused = typed(args);
+        refused.expect_exit(1);
+        let error = text(refused.last(), "error");
+        assert!(error.starts_with("an argument holds a line end"), "{error}");
+        refused.expect_ending(EXTISM, "finished");
+    }
+}

@@ -185,6 +185,30 @@ fn ends_of_a_program_have_the_names_of_all_ends() {
 }
 
 #[test]
+fn a_host_call_is_not_served_in_the_name_of_an_event_that_comes_later() {
+    let package = || program("program", &[]).permission("host_api", "[\"events:emit\"]");
+
+    let run = run_beside(&package(), &["reply", "emit", "reply"]);
+    run.expect_exit(0);
+    run.expect_ending(ID, "finished");
+    let emitted = events(&run.records, "emitted");
+    assert_eq!(emitted.len(), 1);
+    assert_eq!(emitted[0]["seq"], 2);
+
+    for what in ["emit-ahead", "reply-ahead"] {
+        let run = run_beside(&package(), &["reply", what, "reply"]);
+        run.expect_exit(20);
+        let ended = run.expect_ending(ID, "protocol_violation");
+        assert_eq!(ended["at_seq"], 3, "{what}");
+        let detail = text(ended, "detail");
+        assert!(detail.contains("before it was called"), "{ended:#}");
+        assert_eq!(run.replies(ID, "on_commit_analyzed").len(), 2, "{what}");
+        assert!(events(&run.records, "emitted").is_empty(), "{what}");
+        run.expect_ending(NEIGHBOUR, "finished");
+    }
+}
+
+#[test]
 fn a_program_that_is_no_static_executable_is_not_executed() {
     let run = run_beside(&program("program", &["-Wl,-z,execstack"]), &["reply"]);
     run.expect_exit(1);

@@ -253,8 +253,10 @@ pub enum LineFault {
     TooLong,
     /// No JSON object of a known form.
     Form,
-    /// An answer to a call that is not open, or anything while none is.
+    /// An answer to a call that is not open.
     OutOfTurn,
+    /// Written while no call was open.
+    Ahead,
 }
 
 impl LineFault {
@@ -265,6 +267,7 @@ impl LineFault {
             Self::TooLong => "a line of the program is longer than 1 MiB",
             Self::Form => "a line of the program is neither an answer nor a host call",
             Self::OutOfTurn => "a line of the program answers no open call",
+            Self::Ahead => "the program wrote to its output before it was called",
         }
     }
 }

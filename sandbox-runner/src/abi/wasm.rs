@@ -7,6 +7,8 @@ mod calls;
 pub(crate) mod extism;
 pub(crate) mod wasi;
 
+use std::fmt;
+
 #[cfg(feature = "compile-wasm")]
 use gm_protocol::plan::Hook;
 use gm_protocol::plan::{Abi, HostOp, HostOps};
@@ -34,11 +36,35 @@ pub(crate) enum Value {
     I64,
 }
 
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+        })
+    }
+}
+
 /// Parameters and results of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Type {
     pub(crate) takes: &'static [Value],
     pub(crate) gives: &'static [Value],
+}
+
+/// As WebAssembly's text format has it.
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(func")?;
+        for (word, values) in [("param", self.takes), ("result", self.gives)] {
+            if !values.is_empty() {
+                write!(f, " ({word}")?;
+                values.iter().try_for_each(|value| write!(f, " {value}"))?;
+                f.write_str(")")?;
+            }
+        }
+        f.write_str(")")
+    }
 }
 
 use Value::{I32, I64};
@@ -234,6 +260,17 @@ mod tests {
         }
         assert_eq!(extism::Call::ALL.len(), 32);
         assert_eq!(wasi::Call::ALL.len(), 46);
+    }
+
+    #[test]
+    fn a_type_reads_as_in_the_text_format() {
+        let read = |ty: Type| ty.to_string();
+        assert_eq!(read(TEXT_TO_I32), "(func (param i32 i32) (result i32))");
+        let free = extism::Call::Free.ty();
+        assert_eq!(read(free), "(func (param i64))");
+        let offset = extism::Call::InputOffset.ty();
+        assert_eq!(read(offset), "(func (result i64))");
+        assert_eq!(read(extism::Call::Reset.ty()), "(func)");
     }
 
     #[cfg(feature = "compile-wasm")]

@@ -200,7 +200,7 @@ fn imports(outline: &Outline<'_>, task: &CompileSetup) -> Result<(), ModuleFault
             return Err(fault(Kind::ImportType, &full, detail));
         };
         if !has_type(outline, *index, found.ty()) {
-            let detail = format!("must be {:?}", found.ty());
+            let detail = format!("must be {}", found.ty());
             return Err(fault(Kind::ImportType, &full, &detail));
         }
         if let Some(call) = found.lacks(task.host_ops) {
@@ -288,7 +288,7 @@ fn typed(outline: &Outline<'_>, name: &str, ty: Type) -> Result<(), ModuleFault>
     };
     match index.and_then(|index| outline.functions.get(index)) {
         Some(found) if has_type(outline, *found, ty) => Ok(()),
-        _ => Err(fault(Kind::MissingExport, name, &format!("must be {ty:?}"))),
+        _ => Err(fault(Kind::MissingExport, name, &format!("must be {ty}"))),
     }
 }
 

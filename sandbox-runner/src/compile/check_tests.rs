@@ -122,6 +122,29 @@ fn hooks_of_extism_take_nothing_and_need_no_allocator() {
 }
 
 #[test]
+fn a_wrong_type_is_told_as_the_text_format_writes_it() {
+    let task = CompileSetup {
+        abi: Abi::Extism1,
+        commands: vec!["count-all".to_owned()],
+        ..task(&[Hook::Command])
+    };
+    let module = "(module (memory (export \"memory\") 1)
+        (func (export \"count_all\") (param i32 i32) (result i32) (i32.const 0)))";
+    let fault = check(&wat::parse_str(module).unwrap(), &task).unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.name.as_str(), fault.detail.as_str()),
+        (
+            Kind::MissingExport,
+            "count_all",
+            "must be (func (result i32))"
+        )
+    );
+    let import = "(module (import \"extism:host/env\" \"log_info\" (func (param i32))))";
+    let fault = check(&wat::parse_str(import).unwrap(), &task).unwrap_err();
+    assert_eq!(fault.detail, "must be (func (param i64))");
+}
+
+#[test]
 fn imports_of_extism_are_refused_by_the_name_of_what_they_need() {
     let import = |name: &str, ty: &str| {
         format!(

@@ -44,32 +44,35 @@ pub(super) struct Target {
 impl Target {
     /// Takes a URL apart.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
-        plain(text)?;
-        let rest = ["http://", "https://"].iter().find_map(|scheme| {
-            let begins = text
-                .get(..scheme.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-            begins.then(|| text.get(scheme.len()..)).flatten()
-        });
-        let Some(rest) = rest else {
-            return Err(bad("it does not begin with http:// or https://"));
-        };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        if authority.is_empty() {
-            return Err(bad("it names no host"));
-        }
-        if authority.contains('@') {
-            return Err(bad("it holds credentials"));
-        }
-        let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-        Self::of(url)
+        Self::read(text, None)
     }
 
     /// Where a response's `Location` leads from here.
     pub(super) fn redirected(&self, location: &str) -> Result<Self, Fault> {
-        plain(location)?;
-        let url = self.url.join(location);
-        Self::of(url.map_err(|error| bad(&error.to_string()))?)
+        Self::read(location, Some(self))
+    }
+
+    /// Takes a URL apart. One that is read from another place may leave out what it
+    /// shares with that: the scheme, or scheme and host.
+    fn read(text: &str, from: Option<&Self>) -> Result<Self, Fault> {
+        plain(text)?;
+        let shares_scheme = from.and_then(|_| text.strip_prefix("//"));
+        let rest = after_scheme(text).or(shares_scheme);
+        match rest {
+            Some(rest) => authority(rest)?,
+            None if from.is_some() && !has_scheme(text) => {}
+            None => return Err(bad("it does not begin with http:// or https://")),
+        }
+        let base = from.map(|from| &from.url);
+        let url = Url::options().base_url(base).parse(text);
+        let target = Self::of(url.map_err(|error| bad(&error.to_string()))?)?;
+        // A path leads nowhere else, however it is written.
+        match from {
+            Some(from) if rest.is_none() && !from.same_origin(&target) => {
+                Err(bad("it names its host in an odd way"))
+            }
+            _ => Ok(target),
+        }
     }
 
     fn of(url: Url) -> Result<Self, Fault> {
@@ -166,6 +169,35 @@ fn plain(text: &str) -> Result<(), Fault> {
     let odd = |c: char| c.is_ascii_control() || c == ' ' || c == '\\';
     if text.contains(odd) {
         return Err(bad("it holds a blank, a control character or a backslash"));
+    }
+    Ok(())
+}
+
+/// What stands behind a scheme that is one of ours.
+fn after_scheme(text: &str) -> Option<&str> {
+    ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = text.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
+}
+
+/// Whether the text begins with any scheme (RFC 3986, section 3.1).
+fn has_scheme(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once(':') else {
+        return false;
+    };
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(known)
+}
+
+/// What the parser would forgive of a host, and what it would drop.
+fn authority(rest: &str) -> Result<(), Fault> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() {
+        return Err(bad("it names no host"));
+    }
+    if authority.contains('@') {
+        return Err(bad("it holds credentials"));
     }
     Ok(())
 }
@@ -333,14 +365,65 @@ mod tests {
         assert!(from.same_origin(&from.redirected("/b").unwrap()));
         assert!(!from.same_origin(&from.redirected("//b.example/").unwrap()));
         for location in [
-            "ftp://a.example/",
-            "https://u:p@a.example/",
-            "//u@a.example/",
-            "https:\\\\b.example/",
-            "/a\nb",
-            "javascript:alert(1)",
+            "?q",
+            "#part",
+            "",
+            "b:c/d",
+            "1:2",
+            "./b:c",
+            "/@b.example",
+            "/x:0",
         ] {
-            assert!(to(location).is_err(), "{location}");
+            let there = from.redirected(location);
+            assert_eq!(
+                there.is_ok_and(|there| there.same_origin(&from)),
+                location != "b:c/d",
+                "{location}"
+            );
         }
+    }
+
+    #[test]
+    fn a_redirect_is_forgiven_no_more_than_a_url() {
+        let from = Target::parse("https://a.example/x/y?z").unwrap();
+        for (location, part) in [
+            ("ftp://a.example/", "does not begin"),
+            ("javascript:alert(1)", "does not begin"),
+            ("http:/b.example/", "does not begin"),
+            ("http:b.example/", "does not begin"),
+            ("https:/b.example/", "does not begin"),
+            ("https:b", "does not begin"),
+            ("https:///b.example/", "no host"),
+            ("///b.example/", "no host"),
+            ("////b.example/", "no host"),
+            ("//", "no host"),
+            ("//?b.example", "no host"),
+            ("https://u:p@a.example/", "credentials"),
+            ("https://@a.example/", "credentials"),
+            ("https://:@a.example/", "credentials"),
+            ("//u@a.example/", "credentials"),
+            ("//@b.example/", "credentials"),
+            ("//a.example@b.example/", "credentials"),
+            ("//b.example:0/", "port is 0"),
+            ("https://b.example:0/", "port is 0"),
+            ("//b.example:99999/", "port"),
+            ("//1.2.3.4.5/", "IPv4"),
+            ("//[fe80::1%25eth0]/", "IPv6"),
+            ("//b..example/", "looked up"),
+            ("//b!c.example/", "looked up"),
+            ("https:\\\\b.example/", "backslash"),
+            ("/\\b.example/", "backslash"),
+            ("/a\nb", "control"),
+            (" //b.example/", "blank"),
+        ] {
+            match from.redirected(location) {
+                Err(Fault::Net(Class::Url, why)) => {
+                    assert!(why.contains(part), "{location:?}: {why}");
+                }
+                other => panic!("{location:?}: {other:?}"),
+            }
+        }
+        let long = format!("/{}", "x".repeat(9000));
+        assert!(from.redirected(&long).is_err());
     }
 }

@@ -257,10 +257,21 @@ impl hosting::Plugin for Program {
         if self.input.is_none() {
             return closed();
         }
+        // An answer that is there already answers nothing that it could know, and a
+        // host call would be served on behalf of an event that did not cause it.
+        if self.output.is_ahead() {
+            end_by(LineFault::Ahead);
+        }
         self.calls = self.calls.saturating_add(1);
         self.host.enter();
         self.unsent.extend(words::call(self.calls, hook, document));
         let answer = self.exchange();
+        // What it wrote before its answer belongs to this call, and after the last
+        // one there is no other: one read takes all that the pipe holds.
+        if self.error.is_readable() {
+            self.error.read();
+            self.log();
+        }
         // It answers by a line alone.
         let _ = self.host.leave();
         answer

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// The most that is read at once: what a pipe holds.
@@ -58,6 +59,31 @@ impl Lines {
         self.held.truncate(before + got);
         if got == 0 {
             self.pipe = None;
+        }
+    }
+
+    /// Whether something is there that was not given out, if only a piece of a line.
+    /// What the pipe holds is read for it; nothing is waited for.
+    pub(super) fn is_ahead(&mut self) -> bool {
+        if self.is_readable() {
+            self.read();
+        }
+        self.start < self.held.len()
+    }
+
+    /// Whether [`Lines::read`] would not wait: there is something, or the end.
+    pub(super) fn is_readable(&self) -> bool {
+        let Some(pipe) = &self.pipe else {
+            return false;
+        };
+        let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+        loop {
+            match poll(&mut fds, Some(&Timespec::default())) {
+                Ok(ready) => return ready > 0,
+                Err(Errno::INTR) => {}
+                // What can't be asked about is not taken for silence.
+                Err(_) => return true,
+            }
         }
     }
 
@@ -131,6 +157,28 @@ mod tests {
         assert_eq!(lines.next(10), Ok(Some(b"three".to_vec())));
         assert_eq!(lines.next(10), Ok(None));
         assert!(lines.pipe().is_none());
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_seen_without_waiting() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let mut lines = Lines::new(read);
+        assert!(!lines.is_ahead());
+        rustix::io::write(&write, b"one\n").unwrap();
+        assert!(lines.is_ahead());
+        assert_eq!(lines.next(10), Ok(Some(b"one".to_vec())));
+        assert!(!lines.is_ahead());
+        // No whole line, and read before.
+        rustix::io::write(&write, b"t").unwrap();
+        lines.read();
+        assert_eq!(lines.next(10), Ok(None));
+        assert!(lines.is_ahead());
+        rustix::io::write(&write, b"\n").unwrap();
+        drop(write);
+        lines.read();
+        assert_eq!(lines.next(10), Ok(Some(b"t".to_vec())));
+        assert!(!lines.is_ahead());
+        assert!(!lines.is_ahead());
     }
 
     #[test]

@@ -22,6 +22,8 @@ const NO_ROOM_LEFT: &[u8] = b"there is no memory left for the document";
 /// What a hook of Extism's kits answers when its output is no reply.
 const NO_OBJECT: &[u8] = b"the output is not a JSON object";
 const NO_COMMAND: &[u8] = b"the module has no such command";
+const LINE_END: &[u8] =
+    b"an argument holds a line end: the command's input is the arguments, one a line";
 const NO_TEXT: &[u8] = b"the output is not UTF-8";
 const TOO_LONG: &[u8] = b"the output is longer than a reply may be";
 /// The status of a call whose code said 0 and did not mean it.
@@ -152,6 +154,10 @@ impl Plugin {
         let Some(function) = export::<(), i32>(instance, &self.store, &name) else {
             return no_command();
         };
+        // Whoever takes the input apart again must find what was typed.
+        if command.args.iter().any(|argument| argument.contains('\n')) {
+            return (NOT_RUN, Some(LINE_END.to_vec()));
+        }
         if !self.env().extism.begin(command.args.join("\n").as_bytes()) {
             return (NOT_RUN, Some(NO_ROOM_LEFT.to_vec()));
         }

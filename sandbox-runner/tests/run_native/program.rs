@@ -65,9 +65,8 @@ fn host_calls_are_lines_in_both_directions() {
 #[test]
 fn error_output_is_its_log() {
     let mut program = program();
-    let mut asked = program.call("stderr").asked;
-    // What comes behind the answer is passed on with the next call.
-    asked.extend(program.call("reply").asked);
+    // All that came before the answer, with the answer.
+    let asked = program.call("stderr").asked;
     let line = |text: &str| (HostOp::Log, 2, text.to_owned());
     assert_eq!(asked, [line("one line"), line("and another")]);
 }
@@ -139,6 +138,37 @@ fn a_line_that_is_none_of_the_forms_is_the_last() {
         let ending = Peer::of(Form::Program, &code).dies(what);
         assert_eq!(ending, (Some(Last::Line(fault)), Some(106), None), "{what}");
     }
+}
+
+#[test]
+fn nothing_is_written_ahead_of_the_call_that_it_is_for() {
+    let code = executable(&[]);
+    for what in ["emit-ahead", "reply-ahead", "begun-ahead"] {
+        let mut program = Peer::of(Form::Program, &code);
+        let called = program.call(what);
+        assert_eq!((called.status, called.asked), (0, vec![]), "{what}");
+        let ending = program.dies("reply");
+        let expected = (Some(Last::Line(LineFault::Ahead)), Some(106), None);
+        assert_eq!(ending, expected, "{what}");
+    }
+}
+
+#[test]
+fn the_same_lines_are_taken_while_their_call_is_open() {
+    let mut program = program();
+    for _ in 0..2 {
+        let called = program.call("emit");
+        assert_eq!(called.status, 0);
+        assert_eq!(called.asked, [(HostOp::EventEmit, 0, "t{}".to_owned())]);
+    }
+    assert_eq!(program.plugin.stop(), (None, Some(0), None));
+}
+
+#[test]
+fn what_is_written_after_the_last_call_is_not_listened_to() {
+    let mut program = program();
+    assert_eq!(program.call("emit-ahead").status, 0);
+    assert_eq!(program.plugin.stop(), (None, Some(0), None));
 }
 
 #[test]

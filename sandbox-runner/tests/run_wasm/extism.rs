@@ -484,6 +484,18 @@ fn a_command_is_a_function_of_its_name_and_may_say_anything() {
     );
     let called = asked(br#"{"name":"count-all","args":[]}"#);
     assert_eq!(called.document.unwrap(), br#"{"status":4,"text":""}"#);
+    for odd in [r#"["a\nb"]"#, r#"["a","\n"]"#, r#"["a","b\u000a"]"#] {
+        let called = asked(format!(r#"{{"name":"count-all","args":{odd}}}"#).as_bytes());
+        assert_eq!(called.status, -1, "{odd}");
+        let text = String::from_utf8(called.document.unwrap()).unwrap();
+        assert!(text.starts_with("an argument holds a line end"), "{text}");
+    }
+    // What else a terminal would make of it is the command's own matter.
+    let called = asked(br#"{"name":"count-all","args":["a\r","\\n"]}"#);
+    assert_eq!(
+        called.document.unwrap(),
+        br#"{"status":4,"text":"a\r\n\\n"}"#
+    );
     for other in [&br#"{"name":"other","args":[]}"#[..], b"{}", b"x"] {
         let called = asked(other);
         assert_eq!(called.status, -1);

@@ -50,6 +50,12 @@ fn summary(whole: &Whole<'_>) -> Block {
         it.twins_failed,
         it.waived
     );
+    if let Some(score) = it.mutation_score {
+        words.push_str(&format!("; mutation score {score:.3}"));
+    }
+    if let Some(why) = &it.mutation_error {
+        words.push_str(&format!("; no mutation score: {why}"));
+    }
     for missed in &it.missed {
         words.push_str("; missed: ");
         words.push_str(missed);
@@ -173,8 +179,9 @@ fn ablations(whole: &Whole<'_>) -> Vec<Block> {
             let line = |it: &super::super::outcome::Ablated| {
                 vec![
                     row.title(),
+                    it.variant.to_string(),
                     it.without.clone(),
-                    it.verdict.clone(),
+                    it.verdict.to_owned(),
                     it.why.clone(),
                 ]
             };
@@ -184,7 +191,7 @@ fn ablations(whole: &Whole<'_>) -> Vec<Block> {
     if lines.is_empty() {
         return Vec::new();
     }
-    let head = ["probe", "without", "then", "why"]
+    let head = ["probe", "variant", "without", "then", "why"]
         .map(str::to_owned)
         .to_vec();
     vec![

@@ -1,6 +1,6 @@
 use serde_json::{Map, Value, json};
 
-use super::super::outcome::Twin;
+use super::super::outcome::{Ablated, Beside, Twin};
 use super::super::verdict::Class;
 use super::*;
 
@@ -66,11 +66,18 @@ pub(in super::super) fn rows() -> Vec<Row> {
     rows
 }
 
+fn missed(words: &[&str]) -> Beside {
+    Beside {
+        missed: words.iter().map(|word| (*word).to_owned()).collect(),
+        ..Beside::default()
+    }
+}
+
 /// All of them as one report.
 pub(in super::super) fn written(format: Format) -> String {
     let rows = rows();
     let facts = Facts::read();
-    let summary = Summary::of(&rows, vec!["9 rows are vacuous".to_owned()], false);
+    let summary = Summary::of(&rows, missed(&["9 rows are vacuous"]), false);
     format.write(&Whole {
         facts: &facts,
         rows: &rows,
@@ -179,7 +186,7 @@ fn pages_name_escapes_first_and_hold_nothing_that_paints() {
 fn the_worst_thing_decides_the_exit_code() {
     let exit = |classes: &[Class], strict: bool| {
         let rows: Vec<Row> = classes.iter().map(|class| row("sc-a", *class)).collect();
-        Summary::of(&rows, Vec::new(), strict).exit
+        Summary::of(&rows, Beside::default(), strict).exit
     };
     use Class::*;
     assert_eq!(exit(&[Contained, ContainedElsewhere, Vacuous], false), 0);
@@ -187,4 +194,59 @@ fn the_worst_thing_decides_the_exit_code() {
     assert_eq!(exit(&[Degraded, Contained], false), 30);
     assert_eq!(exit(&[Degraded, HarnessError], false), 70);
     assert_eq!(exit(&[HarnessError, Escaped, Degraded], false), 1);
+}
+
+fn ablated(verdict: &'static str) -> Row {
+    let mut row = row("sc-a", Class::Contained);
+    row.ablated.push(Ablated {
+        variant: 0,
+        without: "seccomp".to_owned(),
+        verdict,
+        why: "said EFAULT (0)".to_owned(),
+    });
+    row
+}
+
+#[test]
+fn what_gets_through_without_its_layer_is_counted_and_no_failure() {
+    let rows = ["ESCAPED", "CONTAINED", "VACUOUS", "ESCAPED"].map(ablated);
+    let summary = Summary::of(&rows, Beside::default(), true);
+    assert_eq!((summary.ablated_through, summary.ablated_held), (2, 1));
+    assert_eq!((summary.escaped, summary.exit), (0, 0));
+    // Where nobody knows, nothing was proved.
+    let rows = ["ESCAPED", "HARNESS_ERROR"].map(ablated);
+    let summary = Summary::of(&rows, Beside::default(), false);
+    assert_eq!((summary.error, summary.exit), (1, 70));
+}
+
+#[test]
+fn a_mutation_score_below_its_threshold_is_exit_1_and_none_at_all_is_70() {
+    use crate::mutation::{Fate, Judged, Score};
+    let mutant = |layer, noticed| Judged {
+        profile: "lua".to_owned(),
+        layer,
+        kind: "right".to_owned(),
+        what: "x".to_owned(),
+        fate: match noticed {
+            true => Fate::Killed("sc-a".to_owned()),
+            false => Fate::Survived("no probe".to_owned()),
+        },
+        live: true,
+    };
+    let of = |mutants: Vec<Judged>| {
+        let score = Score {
+            mutants,
+            ..Score::default()
+        };
+        let rows = [row("sc-a", Class::Contained)];
+        Summary::of(&rows, Beside::of_score(Ok(score)), false)
+    };
+    let all = of(vec![mutant("seccomp", true), mutant("mount", true)]);
+    assert_eq!((all.mutation_score, all.exit), (Some(1.0), 0));
+    let half = of(vec![mutant("seccomp", true), mutant("mount", false)]);
+    assert_eq!((half.mutation_score, half.exit), (Some(0.5), 1));
+    assert_eq!(half.missed.len(), 1, "{:?}", half.missed);
+    let none = of(vec![]);
+    assert_eq!((none.mutation_score, none.exit), (None, 70));
+    assert!(none.mutation_error.is_some());
 }

@@ -3,6 +3,10 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#define EMIT                                                                   \
+  "{\"host\":\"event_emit\",\"args\":{\"topic\":\"t\",\"data\":{}},"               \
+  "\"id\":8}"
+
 static char line[2 << 20];
 
 static long number(const char *key) {
@@ -96,6 +100,20 @@ int main(void) {
       printf("hello\n");
     else if (!strcmp(what, "out-of-turn"))
       printf("{\"call\":%ld,\"reply\":null}\n", call + 1);
+    else if (!strcmp(what, "emit")) {
+      ask(EMIT);
+      if (!fgets(line, sizeof line, stdin))
+        return 3;
+      printf("{\"call\":%ld,\"reply\":null}\n", call);
+    } else if (!strcmp(what, "emit-ahead"))
+      /* In the name of the next event. */
+      printf("{\"call\":%ld,\"reply\":null}\n" EMIT "\n", call);
+    else if (!strcmp(what, "reply-ahead"))
+      printf("{\"call\":%ld,\"reply\":null}\n"
+             "{\"call\":%ld,\"reply\":{\"blind\":true}}\n",
+             call, call + 1);
+    else if (!strcmp(what, "begun-ahead"))
+      printf("{\"call\":%ld,\"reply\":null}\n{", call);
     else if (!strcmp(what, "long-line")) {
       memset(line, 'x', sizeof line - 1);
       printf("%s\n", line);
