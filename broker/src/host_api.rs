@@ -15,7 +15,7 @@ use crate::http::Fetched;
 use crate::hub::{Event, Hub, MAX_DEPTH};
 use crate::logs::{Accepted, LogFile, Rate, harmless};
 use crate::plan::Walls;
-use crate::records::{Recorder, Source};
+use crate::records::{Kind, Recorder, Share, Source};
 use crate::storage::{self, Storage, Unwritten};
 
 /// The host's side of one plugin.
@@ -30,6 +30,7 @@ pub struct HostApi<'a> {
     values: BTreeMap<String, Value>,
     log: LogFile,
     rate: Rate,
+    share: Share,
     result_bytes: usize,
     next_id: u32,
     events: u64,
@@ -57,6 +58,8 @@ pub struct Parts<'a> {
     pub log: LogFile,
     /// How much it may log.
     pub rate: Rate,
+    /// How much else it may make us write down.
+    pub share: Share,
     /// Most bytes of a result.
     pub result_bytes: usize,
 }
@@ -109,6 +112,7 @@ impl<'a> HostApi<'a> {
             values,
             log,
             rate,
+            share,
             result_bytes,
         } = parts;
         Self {
@@ -122,6 +126,7 @@ impl<'a> HostApi<'a> {
             values,
             log,
             rate,
+            share,
             result_bytes,
             next_id: 0,
             events: 0,
@@ -137,6 +142,18 @@ impl<'a> HostApi<'a> {
     #[must_use]
     pub fn log_flood(&self) -> (u64, u64) {
         self.rate.flood()
+    }
+
+    /// Records what a hook answered.
+    pub fn replied(&mut self, fields: Value) {
+        let kind = (Kind::Reply, 0);
+        self.recorder
+            .caused(self.source, &mut self.share, kind, || fields);
+    }
+
+    /// A life is over: tells what of it was only counted.
+    pub fn sum_up(&mut self) {
+        self.recorder.sums(self.source, &mut self.share);
     }
 
     /// How many source events the plugin was given.
@@ -163,7 +180,10 @@ impl<'a> HostApi<'a> {
     /// Opens the transaction of one hook call.
     #[must_use]
     pub fn open(&mut self, event: &Event, seq: Option<u64>) -> Open {
-        self.events += u64::from(event.depth == 0 && event.seq > 0);
+        if event.depth == 0 && event.seq > 0 {
+            self.events += 1;
+            self.share.event();
+        }
         Open {
             graph: Some(self.graph.begin(&self.source.id, self.result_bytes)),
             storage: self.storage.map(|kept| kept.begin(self.result_bytes)),
@@ -231,7 +251,7 @@ impl<'a> HostApi<'a> {
     }
 
     /// Whether a host call may be made now, and is granted; a denial is recorded.
-    fn may(&self, open: &Open, op: HostOp, a: &[u8]) -> Result<bool, Cause> {
+    fn may(&mut self, open: &Open, op: HostOp, a: &[u8]) -> Result<bool, Cause> {
         if op != HostOp::Log && open.graph.is_none() {
             return Err(Cause::Link("a host call while no hook runs".into()));
         }
@@ -251,7 +271,7 @@ impl<'a> HostApi<'a> {
     /// # Errors
     /// A broken rule of the link, and what `fetch` says.
     pub fn answer_request(
-        &self,
+        &mut self,
         open: &Open,
         document: &[u8],
         fetch: impl FnOnce(&[u8]) -> Result<Fetched, Cause>,
@@ -359,7 +379,7 @@ impl<'a> HostApi<'a> {
         }
     }
 
-    fn config_get(&self, open: &Open, key: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
+    fn config_get(&mut self, open: &Open, key: &[u8]) -> Result<(i64, Vec<u8>), HostError> {
         let key = text(key)?;
         if !self.walls.may_read_config(key) {
             self.denied(open, HostOp::ConfigGet, &harmless(key.as_bytes()));
@@ -370,7 +390,7 @@ impl<'a> HostApi<'a> {
     }
 
     fn event_emit(
-        &self,
+        &mut self,
         open: &Open,
         topic: &[u8],
         data: &[u8],
@@ -380,22 +400,25 @@ impl<'a> HostApi<'a> {
         if data.len() > self.result_bytes {
             return Err(HostError::TooBig);
         }
+        let len = topic.len() + data.len();
         let data: Value = serde_json::from_slice(data).map_err(|_| HostError::Invalid)?;
         if !data.is_object() {
             return Err(HostError::Invalid);
         }
-        let shown = match data.get("text").and_then(Value::as_str) {
-            Some(text) => text.to_owned(),
-            None => data.to_string(),
-        };
-        let shown = crate::output::escape::one_line(&shown);
-        let line = format!("{} │ {topic} {shown}", self.source.id);
-        self.recorder.plugin(
-            self.source,
-            "emitted",
-            json!({"topic": topic, "data": data, "seq": open.seq}),
-        );
-        self.recorder.say(|output| output.line(&line));
+        let kind = (Kind::Emitted, len);
+        let fields = || json!({"topic": topic, "data": data, "seq": open.seq});
+        if self
+            .recorder
+            .caused(self.source, &mut self.share, kind, fields)
+        {
+            let shown = match data.get("text").and_then(Value::as_str) {
+                Some(text) => text.to_owned(),
+                None => data.to_string(),
+            };
+            let shown = crate::output::escape::one_line(&shown);
+            let line = format!("{} │ {topic} {shown}", self.source.id);
+            self.recorder.say(|output| output.line(&line));
+        }
         Ok((0, Vec::new()))
     }
 
@@ -415,15 +438,19 @@ impl<'a> HostApi<'a> {
         }
     }
 
-    fn denied(&self, open: &Open, op: HostOp, what: &str) {
-        let fields = json!({
-            "call": op.as_str(),
-            "code": "denied",
-            "what": what,
-            "manifest_line": self.walls.line_for(op),
-            "seq": open.seq,
-        });
-        self.recorder.plugin(self.source, "denied", fields);
+    fn denied(&mut self, open: &Open, op: HostOp, what: &str) {
+        let fields = || {
+            json!({
+                "call": op.as_str(),
+                "code": "denied",
+                "what": what,
+                "manifest_line": self.walls.line_for(op),
+                "seq": open.seq,
+            })
+        };
+        let kind = (Kind::Denied(op), 0);
+        self.recorder
+            .caused(self.source, &mut self.share, kind, fields);
     }
 }
 

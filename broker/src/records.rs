@@ -3,6 +3,8 @@
 //!
 //! Text that comes from a plugin is escaped by the output, never trusted.
 
+mod share;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
@@ -10,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::ending::{Ending, EndingKind};
 use crate::logs::LogFile;
 use crate::output::Output;
+pub use share::{Kind, Share};
 
 /// Whose record it is.
 #[derive(Debug, Clone)]
@@ -73,13 +76,46 @@ impl<'a> Recorder<'a> {
 
     /// A record of the run itself.
     pub fn run(&self, event: &str, fields: Value) {
-        self.write(&record(event, None, fields), true);
+        self.write(&record(event, None, fields));
     }
 
-    /// A record about one plugin.
+    /// A record about one plugin: of its starts, its endings and what we do about
+    /// them, none of which it can cause at will.
     pub fn plugin(&self, source: &Source, event: &str, fields: Value) {
-        let shown = event != "reply" || !self.wanted.no_replies;
-        self.write(&record(event, Some(source), fields), shown);
+        self.write(&record(event, Some(source), fields));
+    }
+
+    /// A record that a plugin causes at will, of about `len` bytes: within its share,
+    /// else it is counted, and the count is told now and then. False = it is only
+    /// counted, and nothing was made of it.
+    pub fn caused(
+        &self,
+        source: &Source,
+        share: &mut Share,
+        (kind, len): (Kind, usize),
+        fields: impl FnOnce() -> Value,
+    ) -> bool {
+        let admitted = share.admits(kind, len);
+        if admitted {
+            let record = record(kind.event(), Some(source), fields());
+            let line = serde_json::to_string(&record);
+            let line = line.ok().filter(|line| share.keeps(kind, line.len() + 1));
+            let shown = kind != Kind::Reply || !self.wanted.no_replies;
+            self.put(shown.then_some(&record), line);
+        }
+        if let Some(sum) = share.due(kind) {
+            self.plugin(source, "omitted", sum.fields());
+        }
+        admitted
+    }
+
+    /// What of a plugin was counted and not told yet.
+    pub fn sums(&self, source: &Source, share: &mut Share) {
+        for sum in share.rest() {
+            self.plugin(source, "omitted", sum.fields());
+            let text = sum.text(&source.id);
+            self.say(|output| output.note(&text));
+        }
     }
 
     /// A `log` record: to the plugin's own log, and to stdout if wanted.
@@ -124,14 +160,18 @@ impl<'a> Recorder<'a> {
         self.lock().output.is_closed()
     }
 
-    fn write(&self, record: &Map<String, Value>, shown: bool) {
-        // Before the lock: all plugins' threads come by here at each event.
-        let line = serde_json::to_string(record);
+    fn write(&self, record: &Map<String, Value>) {
+        self.put(Some(record), serde_json::to_string(record).ok());
+    }
+
+    /// The line was made before the lock: all plugins' threads come by here at each
+    /// event.
+    fn put(&self, shown: Option<&Map<String, Value>>, line: Option<String>) {
         let mut sinks = self.lock();
-        if shown {
+        if let Some(record) = shown {
             sinks.output.record(record);
         }
-        if let Ok(line) = line {
+        if let Some(line) = line {
             sinks.keep(&line);
         }
     }

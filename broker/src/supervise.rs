@@ -153,6 +153,7 @@ pub fn live<'a>(
     };
     let (dead, open_ms) = life.run();
     tally_requests(&mut life);
+    life.api.sum_up();
     let log_flood = life.api.log_flood();
     let Life {
         mut tally,

@@ -18,7 +18,7 @@ use crate::host_api::{HostApi, Parts};
 use crate::hub::Hub;
 use crate::logs::{LogFile, Rate};
 use crate::prepare::Preparer;
-use crate::records::Recorder;
+use crate::records::{Recorder, Share};
 use crate::session::Session;
 use crate::signals::Signals;
 use crate::stream::{Feed, Item};
@@ -124,6 +124,7 @@ impl<'a> Hosting<'a> {
                 limits.log_file.get(),
             )?,
             rate: Rate::new(limits.log_lines.into(), limits.log_flood.into()),
+            share: Share::new(limits.log_file.get(), self.plugins.len()),
             result_bytes: usize::try_from(limits.reply.get()).unwrap_or(usize::MAX),
         }))
     }

@@ -64,9 +64,7 @@ impl<'a> Life<'a, '_> {
             "host_calls": host_calls,
             "wall_us": u64::try_from(self.step.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
-        self.shared
-            .recorder
-            .plugin(&self.plugin.source, "reply", fields);
+        self.api.replied(fields);
         Ok(reply)
     }
 

@@ -113,6 +113,29 @@ fn a_trap_after_the_memory_limit_was_reached_is_out_of_memory() {
 }
 
 #[test]
+fn a_trap_after_more_pages_were_refused_than_a_memory_may_have_is_out_of_memory() {
+    // Beyond what any memory has, and beyond the module's own maximum.
+    for (maximum, pages) in [("", 65_535), ("8", 8)] {
+        let source = format!(
+            r#"(module
+              (memory (export "memory") 4 {maximum})
+              (func (export "gm_alloc") (param i32) (result i32) (i32.const 4096))
+              (func (export "on_commit_analyzed") (param i32 i32) (result i32)
+                (if (i32.lt_s (memory.grow (i32.const {pages})) (i32.const 0))
+                  (then (unreachable)))
+                (i32.const 0)))"#
+        );
+        let package = Package::with_code("com.test.greedy", &Package::assemble(&source));
+
+        let run = run_alone(&package, "", &[]);
+
+        run.expect_exit(20);
+        let ended = run.expect_ending(package.plugin(), "out_of_memory");
+        assert_eq!(ended["layer"], "engine");
+    }
+}
+
+#[test]
 fn a_plugin_that_lives_with_what_memory_it_gets_finishes() {
     let package = Package::of("modest-grower");
 

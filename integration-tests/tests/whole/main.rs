@@ -28,6 +28,8 @@ mod examples;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod graph;

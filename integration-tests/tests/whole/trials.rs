@@ -157,6 +157,18 @@ fn each_difference_fails_the_case_with_its_line() {
             "call",
             1,
         ),
+        // The plugin answers it, but nobody can type it.
+        (
+            "\n[[event]]\ncommand = \"undeclared\"".to_owned(),
+            "call",
+            2,
+        ),
+        (
+            "[[event]]\ncommand = \"undeclared\"\nreply = { status = 0, text = \"undeclared \" }"
+                .to_owned(),
+            "call",
+            1,
+        ),
     ] {
         let home = Home::new();
         let tested = tested(&home, &plugin(), &[("case.toml", &case)]);
@@ -272,7 +284,13 @@ fn failed_case_does_not_stop_the_others() {
 #[test]
 fn what_is_no_case_is_a_usage_error_and_runs_nothing() {
     let home = Home::new();
-    for case in ["x = 1", "[[event]]\nhook = \"on_commit\"\ndata = {}", "["] {
+    for case in [
+        "x = 1",
+        "[[event]]\nhook = \"on_commit\"\ndata = {}",
+        "[[event]]\ncommand = \"greet\"\nrepley = {}",
+        "[given]\nnodes = [{ id = \"n\", kind = \"k\", colour = \"red\" }]",
+        "[",
+    ] {
         let refused = tested(&home, &plugin(), &[("a.toml", case)]);
         refused.expect_refused(2, "usage/arguments");
     }

@@ -221,9 +221,13 @@ impl LinearMemory for Linear {
 
     fn grow(&mut self, delta: Pages) -> Result<Pages, MemoryError> {
         let old = self.size();
-        let over = || MemoryError::CouldNotGrow {
-            current: old,
-            attempted_delta: delta,
+        // Whichever limit it is: what traps for it has too little memory.
+        let over = || {
+            last::refused_grow();
+            MemoryError::CouldNotGrow {
+                current: old,
+                attempted_delta: delta,
+            }
         };
         let most = self
             .ty
@@ -240,10 +244,7 @@ impl LinearMemory for Linear {
             return Err(over());
         }
         let bytes = usize::try_from(u64::from(new) * page).map_err(|_| over())?;
-        self.guest.grow_to(bytes).map_err(|_| {
-            last::refused_grow();
-            over()
-        })?;
+        self.guest.grow_to(bytes).map_err(|_| over())?;
         self.publish();
         Ok(old)
     }

@@ -310,7 +310,9 @@ fn put_over(document: &mut Value, said: Map<String, Value>, more: &[&str]) -> Re
         }
         match (members.get_mut(&key), value) {
             // A person, of whom not everything needs to be said.
-            (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
+            (Some(person @ Value::Object(_)), Value::Object(new)) => {
+                put_over(person, new, &["name_base64", "email_base64"])?;
+            }
             (_, value) => {
                 members.insert(key, value);
             }
@@ -428,6 +430,19 @@ mod tests {
         for (text, line) in [
             ("[expect]\nendings = 1", "line 2"),
             ("x = 1", "line 1"),
+            ("[given]\nnode = []", "line 2"),
+            (
+                "[[event]]\nhook = \"on_commit_analyzed\"\ndata = {}\nrepley = {}",
+                "line 4",
+            ),
+            (
+                "[[event]]\nhook = \"on_commit_analyzed\"\ncommit = { author = { mail = \"x\" } }",
+                "line 1",
+            ),
+            (
+                "[[event]]\nhook = \"on_commit_analyzed\"\ncommit = { files = [{ paht = \"x\" }] }",
+                "line 1",
+            ),
             ("[[event]]\nhook = \"on_commit\"\ndata = {}", "line 1"),
             ("[[event]]\nhook = \"on_commit_analyzed\"", "line 1"),
             (

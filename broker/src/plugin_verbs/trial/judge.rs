@@ -181,6 +181,10 @@ impl<'a> Judged<'a> {
             .iter()
             .enumerate()
             .filter_map(|(at, event)| {
+                // Answered or not: nobody can type it.
+                if let Some(failure) = self.undeclared(event) {
+                    return Some(failure);
+                }
                 let mut replies = self.events("reply");
                 let reply = replies.find(|record| is_answer(record, event, at));
                 match reply {
@@ -198,6 +202,14 @@ impl<'a> Judged<'a> {
         ending.is_some_and(|ending| ending != "finished")
     }
 
+    fn undeclared(&self, event: &Event) -> Option<Failure> {
+        let name = event.command()?;
+        let mut commands = self.manifest.commands().iter();
+        let declared = commands.any(|command| command.name.as_str() == name);
+        let why = || format!("the manifest has no command {name}");
+        (!declared).then(|| Failure::new("call", Some(event.line), why()))
+    }
+
     fn not_called(&self, event: &Event) -> Failure {
         let hook = event.hook.as_str();
         let listed = self
@@ -205,13 +217,9 @@ impl<'a> Judged<'a> {
             .hooks()
             .iter()
             .any(|listed| listed.as_str() == hook);
-        let mut commands = self.manifest.commands().iter();
-        let why = match event.command() {
-            Some(name) if !commands.any(|command| command.name.as_str() == name) => {
-                format!("the manifest has no command {name}")
-            }
-            None if !listed => format!("{hook} was not called: the manifest's hooks don't list it"),
-            Some(_) | None => format!("{hook} was not answered"),
+        let why = match listed || event.command().is_some() {
+            true => format!("{hook} was not answered"),
+            false => format!("{hook} was not called: the manifest's hooks don't list it"),
         };
         Failure::new("call", Some(event.line), why)
     }
