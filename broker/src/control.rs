@@ -206,7 +206,7 @@ fn live(runs: &Dir, name: &std::ffi::OsStr) -> Result<Option<Dir>, Refusal> {
     let Some(dir) = runs.child(name)? else {
         return Ok(None);
     };
-    let lives = dir.try_lock(instance::LOCK)?.is_none();
+    let lives = dir.is_locked(instance::LOCK)?;
     Ok(lives.then_some(dir))
 }
 

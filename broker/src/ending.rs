@@ -98,6 +98,45 @@ pub struct SeenCall {
     pub args: [u64; 6],
 }
 
+/// A step whose time is fixed: neither manifest nor operator sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fixed {
+    /// From `Go` until the code is loaded.
+    Load,
+    /// The `shutdown` hook, where `time_limit` isn't shorter.
+    Shutdown,
+    /// From `Stop` until the process has ended.
+    Stop,
+    /// The same of a program, which is told to stop by the end of its input.
+    EndOfInput,
+}
+
+impl Fixed {
+    /// What was over its time.
+    fn over(self, time: Duration) -> String {
+        let time = time.as_secs();
+        match self {
+            Self::Load => format!("loading took over {time} s"),
+            Self::Shutdown => format!("shutdown took over {time} s"),
+            Self::Stop => format!("did not end within {time} s of being told to"),
+            Self::EndOfInput => format!("did not end within {time} s of end of input"),
+        }
+    }
+
+    /// What its author can do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Load => {
+                "do less where it is loaded (top level, start function, constructors), and the rest in a hook"
+            }
+            Self::Shutdown => "do less in shutdown, and the rest in the hooks before it",
+            Self::Stop => "do the last work in shutdown",
+            Self::EndOfInput => "do the last work in shutdown, and exit at the end of the input",
+        }
+    }
+}
+
 /// How a plugin's process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
@@ -107,6 +146,8 @@ pub struct Ending {
     pub layer: Option<String>,
     /// For people.
     pub detail: Option<String>,
+    /// Of [`EndingKind::TimedOut`]: the fixed time that passed, and whose.
+    pub fixed: Option<(Fixed, Duration)>,
     /// The call that a filter refused.
     pub seccomp: Option<SeenCall>,
     /// The signal it died of.
@@ -124,8 +165,8 @@ pub enum Cause {
     Stopped,
     /// A deadline passed.
     Deadline,
-    /// The code was not loaded within this time, which is no plugin's to set.
-    LoadDeadline(Duration),
+    /// A step was not done within its time, which is no plugin's to set.
+    FixedDeadline(Fixed, Duration),
     /// A rule of the link was broken.
     Link(String),
     /// Too many log lines.
@@ -152,6 +193,7 @@ impl Ending {
             kind,
             layer: Some(layer.to_owned()),
             detail: None,
+            fixed: None,
             seccomp: None,
             signal: None,
         }
@@ -174,17 +216,14 @@ impl Ending {
     #[must_use]
     pub fn judge(cause: &Cause, collected: Option<&Collected>, last: Option<Last>) -> Self {
         match cause {
-            // It stood still for the processes that it did not get.
-            Cause::Deadline | Cause::LoadDeadline(_)
-                if collected.is_some_and(|dead| dead.pids_refused > 0) =>
-            {
-                Self::new(EndingKind::TooManyProcesses, "cgroup").detail("until its deadline")
-            }
-            Cause::Deadline => Self::new(EndingKind::TimedOut, "deadline"),
-            Cause::LoadDeadline(time) => {
-                let why = format!("loading took over {} s", time.as_secs());
-                Self::new(EndingKind::TimedOut, "deadline").detail(why)
-            }
+            Cause::Deadline => Self::late(collected),
+            Cause::FixedDeadline(step, time) => match Self::late(collected) {
+                late if late.kind == EndingKind::TimedOut => Self {
+                    fixed: Some((*step, *time)),
+                    ..late.detail(step.over(*time))
+                },
+                other => other,
+            },
             Cause::LogFlood => Self::new(EndingKind::LogFlood, "log"),
             Cause::Wall(control, why) => {
                 Self::new(EndingKind::WallMissing, control.as_str()).detail(why.clone())
@@ -202,14 +241,36 @@ impl Ending {
             Cause::Link(why) => {
                 Self::new(EndingKind::ProtocolViolation, "link").detail(why.clone())
             }
-            Cause::Stopped => match collected.map(|dead| dead.status) {
-                Some(WaitStatus::Exited(0)) => Self {
-                    layer: None,
-                    ..Self::new(EndingKind::Finished, "")
-                },
+            Cause::Stopped => match collected {
+                Some(dead) if dead.status == WaitStatus::Exited(0) => Self::of_success(dead),
                 _ => collected.map_or_else(Self::unknown, |dead| Self::of_status(dead, last)),
             },
             Cause::Gone => collected.map_or_else(Self::unknown, |dead| Self::of_status(dead, last)),
+        }
+    }
+
+    /// A deadline passed; the limit that it stood still for is the reason, if there
+    /// is one.
+    fn late(collected: Option<&Collected>) -> Self {
+        let kind = match collected {
+            Some(dead) if dead.pids_refused > 0 => EndingKind::TooManyProcesses,
+            // Of several processes: alone it would have died of it.
+            Some(dead) if dead.oom_kills > 0 => EndingKind::OutOfMemory,
+            _ => return Self::new(EndingKind::TimedOut, "deadline"),
+        };
+        Self::new(kind, "cgroup").detail("until its deadline")
+    }
+
+    /// It ended with status 0. On cgroup v1 the limit takes one process and not the
+    /// whole group as on v2, and the others may go on as if nothing had been.
+    fn of_success(dead: &Collected) -> Self {
+        if dead.oom_kills > 0 {
+            return Self::new(EndingKind::OutOfMemory, "cgroup")
+                .detail("one of its processes; the rest ended with status 0");
+        }
+        Self {
+            layer: None,
+            ..Self::new(EndingKind::Finished, "")
         }
     }
 
@@ -391,10 +452,38 @@ mod tests {
     #[test]
     fn a_deadline_of_loading_says_that_it_was_loading() {
         let killed = dead(WaitStatus::Signaled(9));
-        let cause = Cause::LoadDeadline(Duration::from_secs(10));
+        let cause = Cause::FixedDeadline(Fixed::Load, Duration::from_secs(10));
         let ending = Ending::judge(&cause, Some(&killed), None);
         assert_eq!(ending.kind, EndingKind::TimedOut);
         assert_eq!(ending.detail.as_deref(), Some("loading took over 10 s"));
+    }
+
+    #[test]
+    fn a_program_that_outlives_its_input_is_timed_out_and_not_crashed() {
+        let killed = dead(WaitStatus::Signaled(9));
+        let cause = Cause::FixedDeadline(Fixed::EndOfInput, Duration::from_secs(2));
+        let ending = Ending::judge(&cause, Some(&killed), None);
+        assert_eq!(
+            (ending.kind, ending.detail.as_deref(), ending.signal),
+            (
+                EndingKind::TimedOut,
+                Some("did not end within 2 s of end of input"),
+                None
+            )
+        );
+    }
+
+    #[test]
+    fn a_kill_of_one_of_several_processes_is_seen_whatever_the_others_say() {
+        let mut ended = dead(WaitStatus::Exited(0));
+        ended.oom_kills = 1;
+        let ending = Ending::judge(&Cause::Stopped, Some(&ended), None);
+        assert_eq!(
+            (ending.kind, ending.layer.as_deref()),
+            (EndingKind::OutOfMemory, Some("cgroup"))
+        );
+        let late = Ending::judge(&Cause::Deadline, Some(&ended), None);
+        assert_eq!(late.kind, EndingKind::OutOfMemory);
     }
 
     #[test]

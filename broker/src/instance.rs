@@ -2,7 +2,9 @@
 //!
 //! `state/run/<instance>/lock` is held by flock while the run lives, so only
 //! instances whose lock is free are swept, and only groups whose name carries
-//! their number.
+//! their number. Sweeping, and making a new one up to its lock, are done by one
+//! process of a home at a time: else a sweep could take a directory whose lock is
+//! not held yet for a dead run's.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +20,12 @@ use crate::spawn;
 const FILE: &str = "instance.json";
 /// Held while the instance lives.
 pub const LOCK: &str = "lock";
+/// In `state/`: held by who sweeps or begins.
+const BEGIN_LOCK: &str = "run.lock";
+/// How long a start waits for others that sweep and begin.
+const BEGIN_TIME: Duration = Duration::from_secs(30);
+/// How long a new instance's own lock may be held by who only looks whether it lives.
+const LOOK_TIME: Duration = Duration::from_secs(1);
 /// The most bytes of `instance.json`: names and digests of some dozens of plugins.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -143,8 +151,18 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Makes the directory and takes its lock.
+    /// Sweeps what dead instances of the home left, then makes the directory of a
+    /// new one and takes its lock.
+    ///
+    /// # Errors
+    /// Class `store`.
     pub fn begin(home: &Home) -> Result<Self, Refusal> {
+        let _only_us = home.state()?.lock_file_within(BEGIN_LOCK, BEGIN_TIME)?;
+        sweep(home)?;
+        Self::make(home)
+    }
+
+    fn make(home: &Home) -> Result<Self, Refusal> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
             Refusal::new(Code::InternalPanic, format!("no random bytes: {error}"))
@@ -152,12 +170,7 @@ impl Instance {
         let name = format!("{:016x}", u64::from_le_bytes(random));
         let runs = home.run()?;
         let dir = runs.make(&name)?;
-        let lock = dir.try_lock(LOCK)?.ok_or_else(|| {
-            Refusal::new(
-                Code::StoreLocked,
-                "another process holds the lock of a new instance",
-            )
-        })?;
+        let lock = dir.lock_file_within(LOCK, LOOK_TIME)?;
         Ok(Self {
             name,
             runs,
@@ -219,7 +232,7 @@ impl Drop for Instance {
 }
 
 /// Removes what dead instances of this home left; gives their names.
-pub fn sweep(home: &Home) -> Result<Vec<String>, Refusal> {
+fn sweep(home: &Home) -> Result<Vec<String>, Refusal> {
     let runs = home.run()?;
     let mut swept = Vec::new();
     for name in runs.names()? {
@@ -227,28 +240,42 @@ pub fn sweep(home: &Home) -> Result<Vec<String>, Refusal> {
         if name.len() != 16 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             continue;
         }
-        let Some(dir) = runs.child(&name)? else {
-            continue;
-        };
-        let Some(_lock) = dir.try_lock(LOCK)? else {
-            continue;
-        };
-        if let Some(text) = dir.read(FILE, MAX_FILE)?
-            && let Ok(facts) = serde_json::from_slice::<Facts>(&text)
-            && facts.boot_id == boot_id()
-        {
-            let marker = format!("gm-{name}");
-            facts
-                .cgroups
-                .iter()
-                .filter(|group| is_ours(group, &marker))
-                .for_each(|group| remove_group(group));
+        match sweep_one(&runs, &name) {
+            Ok(true) => swept.push(name),
+            Ok(false) => {}
+            // A run that ended meanwhile takes its own directory away.
+            Err(refusal) if is_there(&runs, &name)? => return Err(refusal),
+            Err(_) => {}
         }
-        spawn::bootstrap::sweep(&name);
-        runs.remove_tree(&name)?;
-        swept.push(name);
     }
     Ok(swept)
+}
+
+fn is_there(runs: &Dir, name: &str) -> Result<bool, Refusal> {
+    Ok(runs.names()?.iter().any(|other| other == name))
+}
+
+/// Whether it was dead, and is gone.
+fn sweep_one(runs: &Dir, name: &str) -> Result<bool, Refusal> {
+    let Some(dir) = runs.child(name)? else {
+        return Ok(false);
+    };
+    let Some(_lock) = dir.try_lock(LOCK)? else {
+        return Ok(false);
+    };
+    if let Some(text) = dir.read(FILE, MAX_FILE)?
+        && let Ok(facts) = serde_json::from_slice::<Facts>(&text)
+        && facts.boot_id == boot_id()
+    {
+        let marker = format!("gm-{name}");
+        facts
+            .cgroups
+            .iter()
+            .filter(|group| is_ours(group, &marker))
+            .for_each(|group| remove_group(group));
+    }
+    spawn::bootstrap::sweep(name);
+    runs.remove_tree(name)
 }
 
 /// Only a directory of a cgroup mount that carries the instance's own name.

@@ -12,7 +12,7 @@ use gm_protocol::message::{FromRunner, Last, Report, ToRunner};
 use gm_protocol::orders::{Collected, FaultKind, FdKind, Looked, Stage};
 use gm_protocol::plan::{Asset, Engine, Limits, Setup};
 
-use crate::ending::{Cause, Ending};
+use crate::ending::{Cause, Ending, Fixed};
 use crate::expect::{self, Expected};
 use crate::spawn::{Child, Launcher, SpawnError, link_pair};
 
@@ -202,11 +202,14 @@ impl<'a> Process<'a> {
     #[must_use]
     pub fn end(mut self, cause: Cause) -> Dead {
         let id = self.child.started.child;
-        let gone = match cause {
+        let (gone, cause) = match cause {
             // It ends by itself: nothing of ours must be taken for its end.
-            Cause::Stopped => self.child.wait_dead(STOP_TIME),
-            Cause::Gone => self.child.wait_dead(DEAD_TIME),
-            _ => false,
+            Cause::Stopped => match self.child.wait_dead(STOP_TIME) {
+                true => (true, cause),
+                false => (false, Cause::FixedDeadline(self.stop(), STOP_TIME)),
+            },
+            Cause::Gone => (self.child.wait_dead(DEAD_TIME), cause),
+            _ => (false, cause),
         };
         if !gone {
             self.child.kill_group();
@@ -247,6 +250,15 @@ impl<'a> Process<'a> {
     /// how it ended.
     pub fn dismiss(self) -> Option<Collected> {
         self.end(Cause::Woken).collected
+    }
+
+    /// What `Stop` is for what runs in it.
+    #[must_use]
+    pub const fn stop(&self) -> Fixed {
+        match self.engine {
+            Engine::Program => Fixed::EndOfInput,
+            _ => Fixed::Stop,
+        }
     }
 
     fn cause(&self, error: LinkError) -> Cause {

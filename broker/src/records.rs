@@ -301,9 +301,10 @@ pub fn ending_for_people(
             "{id} │ finished, {} calls, {} errors",
             tally.calls, tally.errors
         ),
-        // No call's limit: what is loaded has a fixed time.
-        EndingKind::TimedOut if ending.detail.is_some() => format!(
-            "{id} │ stopped{detail}, a fixed limit that nothing raises; do less where it is loaded (top level, start function, constructors), and the rest in a hook"
+        // No limit of its manifest.
+        EndingKind::TimedOut if let Some((step, _)) = ending.fixed => format!(
+            "{id} │ stopped{detail}, a fixed limit that nothing raises; {}",
+            step.advice()
         ),
         EndingKind::TimedOut => format!(
             "{id} │ stopped{during}: over time_limit {limit}{line}; raise permissions.time_limit, or do less in one call"
@@ -340,7 +341,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ending::Cause;
+    use crate::ending::{Cause, Fixed};
 
     fn told(ending: &Ending, reached: &Reached) -> String {
         let source = Source {
@@ -352,15 +353,26 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_loading_is_not_told_as_the_time_limit() {
+    fn a_fixed_limit_is_not_told_as_the_time_limit() {
         let limit = |text: &str| Reached {
             limit: Some(text.to_owned()),
             ..Reached::default()
         };
-        let cause = Cause::LoadDeadline(Duration::from_secs(10));
-        let loading = told(&Ending::judge(&cause, None, None), &limit("10s"));
-        assert!(loading.contains("loading took over 10 s"), "{loading}");
-        assert!(!loading.contains("time_limit"), "{loading}");
+        for (step, seconds, text) in [
+            (Fixed::Load, 10, "loading took over 10 s"),
+            (Fixed::Shutdown, 2, "shutdown took over 2 s"),
+            (Fixed::Stop, 2, "did not end within 2 s of being told to"),
+            (
+                Fixed::EndOfInput,
+                2,
+                "did not end within 2 s of end of input",
+            ),
+        ] {
+            let cause = Cause::FixedDeadline(step, Duration::from_secs(seconds));
+            let told = told(&Ending::judge(&cause, None, None), &Reached::default());
+            assert!(told.contains(text), "{told}");
+            assert!(!told.contains("time_limit"), "{told}");
+        }
         let call = told(&Ending::judge(&Cause::Deadline, None, None), &limit("2s"));
         assert!(call.contains("over time_limit 2s"), "{call}");
     }

@@ -98,7 +98,6 @@ impl Session {
 }
 
 fn begin_instance(home: &Home) -> Result<Instance, Refusal> {
-    instance::sweep(home)?;
     raise_descriptors();
     Instance::begin(home)
 }

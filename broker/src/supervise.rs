@@ -18,7 +18,7 @@ use gm_protocol::plan::Hook;
 use mind_gpg::Identity;
 use serde_json::{Value, json};
 
-use crate::ending::{Cause, Ending, EndingKind};
+use crate::ending::{Cause, Ending, EndingKind, Fixed};
 use crate::files::Opened;
 use crate::host_api::HostApi;
 use crate::http::Requests;
@@ -166,7 +166,7 @@ pub fn live<'a>(
     if let Some(collected) = &dead.collected {
         (tally.cpu_us, tally.memory_peak) = (collected.cpu_us, collected.memory_peak);
     }
-    let reached = reached(&dead, plugin, &tally, (open_ms, over), log_flood);
+    let reached = reached(&dead, plugin, &tally, open_ms, log_flood);
     let restart = restart(Lived {
         ending: dead.ending.kind,
         was_over: over,
@@ -203,8 +203,15 @@ impl<'a> Life<'a, '_> {
             ),
             Err(cause) => cause,
         };
-        let open_ms = self.step.elapsed().as_millis();
+        let mut open_ms = self.step.elapsed().as_millis();
         let mut dead = process.end(cause);
+        if matches!(
+            dead.ending.fixed,
+            Some((Fixed::Stop | Fixed::EndOfInput, _))
+        ) {
+            // Its last step was to end.
+            open_ms = self.step.elapsed().as_millis();
+        }
         // Whoever revokes it kills it where this run doesn't answer in time.
         if dead.ending.signal == Some(libc::SIGKILL)
             && let Err(cause @ Cause::Operator(_)) = self.still_allowed()
@@ -279,8 +286,10 @@ impl<'a> Life<'a, '_> {
         if has_shutdown && !self.shared.is_command {
             self.shutdown(process, interrupted)?;
         }
+        self.step = Instant::now();
         let wait = process.until(SHUTDOWN_TIME);
-        process.send(&ToRunner::Stop, &[], wait)
+        let told = process.send(&ToRunner::Stop, &[], wait);
+        told.map_err(|cause| fixed(cause, process.stop(), SHUTDOWN_TIME))
     }
 
     /// From here on who revokes the plugin finds its process.
@@ -319,10 +328,7 @@ impl<'a> Life<'a, '_> {
     fn loaded(&mut self, process: &mut Process<'a>) -> Result<(bool, bool), Cause> {
         let wait = process.until(LOAD_TIME);
         self.until_loaded(process, wait)
-            .map_err(|cause| match cause {
-                Cause::Deadline => Cause::LoadDeadline(LOAD_TIME),
-                cause => cause,
-            })
+            .map_err(|cause| fixed(cause, Fixed::Load, LOAD_TIME))
     }
 
     fn until_loaded(
@@ -382,8 +388,14 @@ impl<'a> Life<'a, '_> {
             depth: 0,
             document: document.to_string().into_bytes(),
         };
-        let time = self.plugin.walls.time_limit.min(SHUTDOWN_TIME);
-        if let Ok(Some(Value::Object(reply))) = self.call(process, &event, time, None)? {
+        let limit = self.plugin.walls.time_limit;
+        let said = self.call(process, &event, limit.min(SHUTDOWN_TIME), None);
+        // A shorter time is the plugin's own; a longer one would not help.
+        let said = said.map_err(|cause| match limit >= SHUTDOWN_TIME {
+            true => fixed(cause, Fixed::Shutdown, SHUTDOWN_TIME),
+            false => cause,
+        });
+        if let Ok(Some(Value::Object(reply))) = said? {
             self.report = reply
                 .get("report")
                 .and_then(Value::as_str)
@@ -397,6 +409,14 @@ impl<'a> Life<'a, '_> {
         self.shared
             .recorder
             .plugin(&self.plugin.source, "started", fields);
+    }
+}
+
+/// A deadline as that of a step whose time is fixed; any other cause as it is.
+fn fixed(cause: Cause, step: Fixed, time: Duration) -> Cause {
+    match cause {
+        Cause::Deadline => Cause::FixedDeadline(step, time),
+        cause => cause,
     }
 }
 
@@ -433,20 +453,20 @@ fn reached(
     dead: &Dead,
     plugin: &Hosted,
     tally: &Tally,
-    (open_ms, over): (u128, bool),
+    open_ms: u128,
     log_flood: (u64, u64),
 ) -> Reached {
+    let of_its_own = |time: Duration| Reached {
+        limit: Some(format!("{}s", time.as_secs())),
+        peak: Some(open_ms.to_string()),
+        manifest_line: None,
+    };
+    if let Some((_, time)) = dead.ending.fixed {
+        return of_its_own(time);
+    }
     let (limit, peak) = match dead.ending.kind {
-        // Before its first call a plugin has no limit of its own yet, and at its
-        // end none any more.
-        EndingKind::TimedOut if tally.at_hook.is_none() || over => {
-            let time = if over { SHUTDOWN_TIME } else { LOAD_TIME };
-            return Reached {
-                limit: Some(format!("{}s", time.as_secs())),
-                peak: Some(open_ms.to_string()),
-                manifest_line: None,
-            };
-        }
+        // Before its first call a plugin has no limit of its own yet.
+        EndingKind::TimedOut if tally.at_hook.is_none() => return of_its_own(LOAD_TIME),
         EndingKind::TimedOut => (&plugin.walls.time_text, open_ms.to_string()),
         EndingKind::OutOfMemory => (&plugin.walls.memory_text, tally.memory_peak.to_string()),
         EndingKind::LogFlood => {

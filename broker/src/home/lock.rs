@@ -31,22 +31,23 @@ impl Dir {
     /// # Errors
     /// `store/locked`; as [`Dir::append`].
     pub fn lock(&self) -> Result<Lock, Refusal> {
-        self.lock_within(PATIENCE)
+        self.lock_file_within(".lock", PATIENCE)
     }
 
-    fn lock_within(&self, patience: Duration) -> Result<Lock, Refusal> {
+    /// Takes the lock file `name`, waiting at most so long.
+    ///
+    /// # Errors
+    /// As [`Dir::lock`].
+    pub fn lock_file_within(&self, name: &str, patience: Duration) -> Result<Lock, Refusal> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(lock) = self.try_lock(".lock")? {
+            if let Some(lock) = self.try_lock(name)? {
                 return Ok(lock);
             }
             if Instant::now() >= deadline {
                 return Err(Refusal::new(
                     Code::StoreLocked,
-                    format!(
-                        "another process holds {}",
-                        self.path().join(".lock").display()
-                    ),
+                    format!("another process holds {}", self.path().join(name).display()),
                 ));
             }
             std::thread::sleep(PAUSE);
@@ -69,6 +70,22 @@ impl Dir {
             Err(error) => Err(failed("lock", &path, error)),
         }
     }
+
+    /// Whether somebody holds the lock file `name`, which isn't made for the question.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub fn is_locked(&self, name: impl AsRef<OsStr>) -> Result<bool, Refusal> {
+        let Some(file) = self.open(name.as_ref())? else {
+            return Ok(false);
+        };
+        // Shared: two that ask don't take each other for a holder.
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(failed("lock", &self.path().join(name.as_ref()), error)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,9 +98,21 @@ mod tests {
         let dir = Dir::root(temp.path()).unwrap();
         let held = dir.lock().unwrap();
         assert!(dir.try_lock(".lock").unwrap().is_none());
-        let refusal = dir.lock_within(Duration::from_millis(60)).unwrap_err();
+        let refusal = dir
+            .lock_file_within(".lock", Duration::from_millis(60))
+            .unwrap_err();
         assert_eq!(refusal.code, Code::StoreLocked);
+        assert!(dir.is_locked(".lock").unwrap());
         drop(held);
+        assert!(!dir.is_locked(".lock").unwrap());
         assert!(dir.lock().is_ok());
+    }
+
+    #[test]
+    fn asking_for_a_lock_makes_none() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::root(temp.path()).unwrap();
+        assert!(!dir.is_locked("lock").unwrap());
+        assert!(dir.names().unwrap().is_empty());
     }
 }

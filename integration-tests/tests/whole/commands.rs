@@ -2,7 +2,7 @@
 //! in a run, with its answer as the verb's result.
 
 use gm_integration_tests::home::text as path_text;
-use gm_integration_tests::process::run;
+use gm_integration_tests::process::{Live, run};
 use gm_integration_tests::records::events;
 use gm_integration_tests::{Ended, Home, Package, Repository};
 use serde_json::{Value, json};
@@ -66,6 +66,23 @@ fn a_command_gets_its_arguments_and_its_answer_is_the_result() {
     assert_eq!(started["seccomp"]["filters"], 4);
     // Its shutdown traps, but nothing was walked that it could sum up.
     ended.expect_ending(COMMANDER, "finished");
+}
+
+#[test]
+fn commands_that_begin_at_once_in_one_home_are_all_carried_out() {
+    let home = commanding();
+    for pair in 0..20 {
+        let began = [(); 2].map(|()| {
+            let mut command = home.json("gm");
+            Live::start(command.args(["plugin", "run", COMMANDER, "echo"]))
+        });
+        for ended in began.map(Live::finish) {
+            assert_eq!(result(&ended, 0)["result"], "ok", "pair {pair}");
+            ended.expect_ending(COMMANDER, "finished");
+        }
+    }
+    let left = std::fs::read_dir(home.path().join("state/run")).unwrap();
+    assert_eq!(left.count(), 0);
 }
 
 #[test]

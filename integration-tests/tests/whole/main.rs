@@ -16,6 +16,8 @@ mod control;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod derived;
 #[cfg(test)]
 mod doctor;

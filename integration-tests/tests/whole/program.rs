@@ -4,6 +4,7 @@
 use gm_integration_tests::kernel::{Process, within};
 use gm_integration_tests::machine_code::program;
 use gm_integration_tests::records::{events, number, text};
+use gm_integration_tests::skip::below_l4;
 use gm_integration_tests::{Ended, Home, Package};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -206,6 +207,44 @@ fn a_host_call_is_not_served_in_the_name_of_an_event_that_comes_later() {
         assert!(events(&run.records, "emitted").is_empty(), "{what}");
         run.expect_ending(NEIGHBOUR, "finished");
     }
+}
+
+#[test]
+fn a_program_that_outlives_the_end_of_its_input_is_timed_out() {
+    let run = run_beside(&program("program", &[]), &["linger", "reply"]);
+
+    run.expect_exit(20);
+    let ended = run.expect_ending(ID, "timed_out");
+    assert_eq!(
+        text(ended, "detail"),
+        "did not end within 2 s of end of input"
+    );
+    assert_eq!(
+        (&ended["limit"], &ended["layer"]),
+        (&"2s".into(), &"deadline".into())
+    );
+    assert!(ended["signal"].is_null(), "{ended:#}");
+    let took: u64 = text(ended, "peak").parse().unwrap();
+    assert!((2000..3000).contains(&took), "{ended:#}");
+    // All that it was asked it has answered.
+    assert_eq!(run.replies(ID, "on_commit_analyzed").len(), 2);
+    run.expect_ending(NEIGHBOUR, "finished");
+}
+
+#[test]
+fn a_child_that_the_memory_limit_took_is_told_though_the_program_ends_well() {
+    if below_l4() {
+        return;
+    }
+    let run = run_beside(&program("program", &[]), &["reply", "hungry-child"]);
+
+    run.expect_exit(20);
+    let ended = run.expect_ending(ID, "out_of_memory");
+    assert_eq!(
+        (&ended["layer"], &ended["limit"]),
+        (&"cgroup".into(), &"32mb".into())
+    );
+    run.expect_ending(NEIGHBOUR, "finished");
 }
 
 #[test]

@@ -185,6 +185,36 @@ fn bombs_of_a_script_end_at_its_limits_and_its_neighbour_goes_on() {
 }
 
 #[test]
+fn a_shutdown_over_its_fixed_time_is_told_as_just_that() {
+    let endless = "function on_commit_analyzed() end function shutdown() while true do end end";
+    let late = |time: &str| {
+        let package = lua("late", endless).permission("time_limit", time);
+        let run = run_alone(&package, &[]);
+        run.expect_exit(20);
+        let ended = run.expect_ending(package.plugin(), "timed_out").clone();
+        assert_eq!(
+            (&ended["layer"], &ended["at_hook"]),
+            (&"deadline".into(), &"shutdown".into())
+        );
+        (ended, package.line_of("time_limit"))
+    };
+
+    let (fixed, _) = late("\"10s\"");
+    let (own, line) = late("\"300ms\"");
+
+    assert_eq!(text(&fixed, "detail"), "shutdown took over 2 s");
+    assert_eq!(
+        (&fixed["limit"], &fixed["manifest_line"]),
+        (&"2s".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        (&own["limit"], &own["manifest_line"]),
+        (&"300ms".into(), &line.into())
+    );
+    assert!(own["detail"].is_null(), "{own:#}");
+}
+
+#[test]
 fn modules_and_configuration_reach_a_script() {
     let home = Home::new();
     home.configure("[config]\n\"lint.words\" = [\"a\", \"b\"]\n");

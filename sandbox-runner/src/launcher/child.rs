@@ -169,6 +169,12 @@ fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> 
         &child.libraries,
     )?;
     drop_capabilities(child.last_cap)?;
+    // From here on only the engine's and the start channel are left to be closed
+    // by exec. Before the limits: the launcher's own, of which this is a copy, may
+    // take up more numbers than RLIMIT_NOFILE leaves.
+    let engine = child.exec.as_ref();
+    let engine = engine.map(|exec| put_in_order(exec, executable.as_ref(), &null));
+    let engine = engine.transpose().map_err(at(Step::Descriptors))?;
     // After the code was written: RLIMIT_FSIZE would have stopped it.
     child.bounds.set().map_err(at(Step::Limits))?;
     // For the filters that the engine installs without a capability.
@@ -180,12 +186,9 @@ fn walk(child: &Child<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, Errno)> 
     if hung_up(start) {
         sys::exit_now(WALL_MISSING);
     }
-    let Some(exec) = &child.exec else {
+    let (Some(exec), Some(engine)) = (&child.exec, engine) else {
         return Ok(TrialDone);
     };
-    // Last: until here any open descriptor may be needed, and from here on
-    // only the engine's and the start channel are left to be closed by exec.
-    let engine = put_in_order(exec, executable.as_ref(), &null).map_err(at(Step::Descriptors))?;
     match execute(&engine, &exec.argv).map_err(at(Step::Exec))? {}
 }
 

@@ -5,11 +5,14 @@
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gm_protocol::orders::{Fault, HostReport, Started};
 use gm_protocol::plan::{ASSETS_PATH, CODE_PATH, Control, Engine, WARM_PATH};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::cgroup::{Group, GroupLimits, Instance, Tree, sweep};
 use super::child::{Child, Exec};
@@ -35,6 +38,11 @@ const TRIAL: GroupLimits = GroupLimits {
     pids: 1,
     cpu_percent: 100,
 };
+
+/// How often, and after which pause, the file of an instance is tried that a sweep
+/// has locked: it looks, and goes on.
+const HOLD_TRIES: u32 = 100;
+const HOLD_PAUSE: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -328,12 +336,29 @@ pub(super) fn slots(
 }
 
 /// Shows that this instance lives, to whoever sweeps.
+///
+/// A sweep that sees the file before it is locked takes it for a dead one's, and
+/// removes it: then another one is made.
 pub(super) fn hold(live: &Path, instance: &str) -> Result<(PathBuf, File), Fault> {
     let path = live.join(instance);
-    let file = lock_file(&path).map_err(|e| config("instance", e.to_string()))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|e| config("instance", format!("{instance} lives already: {e}")))?;
-    Ok((path, file))
+    let failed = |e: std::io::Error| config("instance", e.to_string());
+    for _ in 0..HOLD_TRIES {
+        let file = lock_file(&path).map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if is_at(&file, &path) => return Ok((path, file)),
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(HOLD_PAUSE),
+            Err(e) => return Err(failed(e.into())),
+        }
+    }
+    Err(config("instance", format!("{instance} lives already")))
+}
+
+/// Whether the path still leads to this file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |found: std::fs::Metadata| (found.dev(), found.ino());
+    let there = std::fs::symlink_metadata(path).map(id);
+    matches!((file.metadata().map(id), there), (Ok(own), Ok(there)) if own == there)
 }
 
 /// The largest capability that this kernel knows.
@@ -390,4 +415,32 @@ fn exec<'a>(order: &'a Accepted, binary: &'a Vetted) -> Result<Exec<'a>, Fault> 
 
 fn text(text: String) -> Result<std::ffi::CString, Fault> {
     std::ffi::CString::new(text).map_err(|_| refused("start", "a NUL in a text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_whose_file_a_sweep_took_makes_another_and_holds_that() {
+        let live = std::env::temp_dir().join(format!("gm-hold-{}", std::process::id()));
+        std::fs::create_dir(&live).unwrap();
+        let path = live.join("00000000000000aa");
+        let sweep = lock_file(&path).unwrap();
+        flock(&sweep, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let swept = path.clone();
+        let sweeping = std::thread::spawn(move || {
+            std::thread::sleep(3 * HOLD_PAUSE);
+            std::fs::remove_file(swept).unwrap();
+            drop(sweep);
+        });
+
+        let (_, held) = hold(&live, "00000000000000aa").unwrap();
+
+        sweeping.join().unwrap();
+        assert!(is_at(&held, &path));
+        let twice = hold(&live, "00000000000000aa").unwrap_err();
+        assert!(twice.detail.contains("lives already"), "{twice}");
+        std::fs::remove_dir_all(live).unwrap();
+    }
 }

@@ -82,6 +82,9 @@ pub fn run() -> Result<(), BeginError> {
     // The broker blocks the signals that it reads; neither this process nor a
     // plugin has a use for that. It can't fail: the set is a constant.
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    // What the operator's shell or service manager left open in the broker is
+    // nobody's here, and each child would begin as a copy of it.
+    sys::close_from(3).map_err(BeginError::Inherited)?;
     let (bell, pipe) = inherited().map_err(BeginError::Inherited)?;
     let bell = Doorbell::new(bell);
     let bootstrap = read_bootstrap(pipe.into())?;

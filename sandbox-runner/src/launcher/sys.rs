@@ -224,11 +224,11 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
 
 /// Closes every descriptor from `first` on (`close_range(2)`, 5.9).
 ///
-/// For a child that only sleeps and ends with [`exit_now`]: values may still
-/// hold them.
+/// For a process that has opened nothing yet, or a child that only sleeps and ends
+/// with [`exit_now`]: values may still hold them.
 pub(crate) fn close_from(first: u32) -> Result<(), Errno> {
-    // SAFETY: three integers. The child opens what it needs anew by path, uses
-    // no value that owned a descriptor, and drops none.
+    // SAFETY: three integers. Either no value owns a descriptor yet, or the child
+    // opens what it needs anew by path, uses no value that owned one, and drops none.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     checked(result).map(drop)
 }

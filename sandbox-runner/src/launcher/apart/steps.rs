@@ -62,6 +62,11 @@ pub(super) fn walk(way: &Way<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, E
     } else {
         keep_capabilities(child.last_cap).map_err(at(Step::Capabilities))?;
     }
+    let leaked = leaked.map(|fd| rustix::io::fcntl_dupfd_cloexec(&fd, 32));
+    let leaked = leaked.transpose().map_err(at(Step::Descriptors))?;
+    let engine = child.exec.as_ref();
+    let engine = engine.map(|exec| put_in_order(exec, executable.as_ref(), &null));
+    let engine = engine.transpose().map_err(at(Step::Descriptors))?;
     if has(Layer::Rlimits) {
         Bounds::set_all(&limits(way)).map_err(at(Step::Limits))?;
     }
@@ -70,12 +75,9 @@ pub(super) fn walk(way: &Way<'_>, start: &OwnedFd) -> Result<TrialDone, (Step, E
     if hung_up(start) {
         sys::exit_now(WALL_MISSING);
     }
-    let Some(exec) = &child.exec else {
+    let (Some(exec), Some(engine)) = (&child.exec, engine) else {
         return Ok(TrialDone);
     };
-    let leaked = leaked.map(|fd| rustix::io::fcntl_dupfd_cloexec(&fd, 32));
-    let leaked = leaked.transpose().map_err(at(Step::Descriptors))?;
-    let engine = put_in_order(exec, executable.as_ref(), &null).map_err(at(Step::Descriptors))?;
     if let Some(leaked) = leaked {
         sys::place_at(leaked.as_fd(), LEAKED).map_err(at(Step::Descriptors))?;
     }

@@ -328,7 +328,7 @@ pub(crate) fn sweep(tree: &Tree, live: &Path) {
             let Some(instance) = name.to_str().and_then(instance_of) else {
                 continue;
             };
-            if dead(live, instance) {
+            if let Some(_lock) = dead(live, instance) {
                 sweep_one(&entry.path());
             }
         }
@@ -343,7 +343,11 @@ fn forget_swept(tree: &Tree, live: &Path) {
         let Some(name) = name.to_str() else { continue };
         let group = format!("gm-{name}");
         let gone = |place: &Place| !place.dir.join(&group).exists();
-        if instance_of(&group).is_some() && tree.places.iter().all(gone) && dead(live, name) {
+        if instance_of(&group).is_none() || !tree.places.iter().all(gone) {
+            continue;
+        }
+        // Locked until it is gone: who begins just now sees that, and makes another.
+        if let Some(_lock) = dead(live, name) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -356,11 +360,12 @@ fn instance_of(name: &str) -> Option<&str> {
     (digits.len() == 16 && digits.bytes().all(hex)).then_some(digits)
 }
 
-/// Only an instance whose file is there and not locked is known to be dead:
-/// one that never had a file is somebody else's.
-fn dead(live: &Path, instance: &str) -> bool {
-    File::open(live.join(instance))
-        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+/// The locked file of a dead instance. Only one whose file is there and not locked is
+/// known to be dead: one that never had a file is somebody else's.
+fn dead(live: &Path, instance: &str) -> Option<File> {
+    let file = File::open(live.join(instance)).ok()?;
+    let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    locked.is_ok().then_some(file)
 }
 
 fn sweep_one(root: &Path) {

@@ -20,6 +20,7 @@ static void ask(const char *question) {
 }
 
 int main(void) {
+  int lingers = 0;
 #ifdef AT_START
   attack(AT_START);
 #endif
@@ -77,6 +78,17 @@ int main(void) {
       waitpid(child, &status, 0);
       printf("{\"call\":%ld,\"reply\":{\"status\":%d}}\n", call,
              WEXITSTATUS(status));
+    } else if (!strcmp(what, "hungry-child")) {
+      int status = -1;
+      pid_t child = fork();
+      if (child == 0)
+        _exit(attack("memory"));
+      waitpid(child, &status, 0);
+      printf("{\"call\":%ld,\"reply\":{\"signal\":%d}}\n", call,
+             WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    } else if (!strcmp(what, "linger")) {
+      lingers = 1;
+      printf("{\"call\":%ld,\"reply\":null}\n", call);
     } else if (!strcmp(what, "orphans")) {
       /* Each leaves a process to the first of the namespace. */
       for (int n = 0; n < 40; n++) {
@@ -128,5 +140,7 @@ int main(void) {
       printf("{\"call\":%ld,\"reply\":{\"errno\":%d}}\n", call, attack(what));
     fflush(stdout);
   }
+  while (lingers)
+    sleep(1);
   return 0;
 }
