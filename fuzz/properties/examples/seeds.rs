@@ -64,7 +64,7 @@ fn author() -> Result<(), Failure> {
     let plugin = mind_gpg::SignedPlugin::new(manifest, vec![artifact])?;
     let signed = secret.sign(&plugin, now)?;
     let fixture = project().join("fuzz/properties/fixture");
-    fs::write(fixture.join("author.pgp"), key.public)?;
+    fs::write(fixture.join("author.public"), key.public)?;
     fs::write(fixture.join("signed.toml"), signed.bytes)?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::cost::within;
 
 /// The certificate of an author whose secret key nobody has.
-pub const AUTHOR: &[u8] = include_bytes!("../fixture/author.pgp");
+pub const AUTHOR: &[u8] = include_bytes!("../fixture/author.public");
 /// The author's manifest, signed.
 pub const SIGNED: &str = include_str!("../fixture/signed.toml");
 /// Its entrypoint.
