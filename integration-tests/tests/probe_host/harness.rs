@@ -22,7 +22,8 @@ fn ablated(ended: &Ended) -> Vec<(&str, &str)> {
     let (Some(row), None) = (rows.next(), rows.next()) else {
         panic!("not one row: {ended:#?}");
     };
-    assert_eq!(row["verdict"], "CONTAINED", "{row:#}");
+    let verdict = row["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("CONTAINED"), "{row:#}");
     let all = row["ablated"].as_array().unwrap().iter();
     all.map(|it| {
         (
