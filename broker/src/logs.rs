@@ -50,6 +50,7 @@ impl LogFile {
     /// # Errors
     /// The line, or the end of it, is lost.
     pub fn line(&mut self, text: &str) -> std::io::Result<()> {
+        self.follow();
         if self.size >= self.most {
             self.rotate();
         }
@@ -61,10 +62,23 @@ impl LogFile {
         line.push('\n');
         let written = self.file.write_all(line.as_bytes());
         self.torn = written.is_err();
-        self.size = self
-            .size
-            .saturating_add(line.len().try_into().unwrap_or(u64::MAX));
         written
+    }
+
+    /// Other runs write to this file, too, and rotate it: what is written must not go
+    /// into one that has been moved away.
+    fn follow(&mut self) {
+        use std::os::unix::fs::MetadataExt as _;
+        let named = std::fs::symlink_metadata(self.dir.path().join(&self.name));
+        let Ok(own) = self.file.metadata() else {
+            return;
+        };
+        self.size = own.len();
+        let same = named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
+        if !same && let Ok(file) = self.dir.append(&self.name) {
+            self.size = file.metadata().map(|meta| meta.len()).unwrap_or(0);
+            self.file = file;
+        }
     }
 
     fn ends_a_line(&self) -> bool {
@@ -187,6 +201,21 @@ mod tests {
         }
         assert_eq!(rate.accept(1), Accepted::Flood);
         assert_eq!(rate.flood().1, 4);
+    }
+
+    #[test]
+    fn a_file_that_another_run_moved_away_is_not_written_to() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = || Dir::root(temp.path()).unwrap();
+        let mut ours = LogFile::open(dir(), "journal", 10).unwrap();
+        let mut theirs = LogFile::open(dir(), "journal", 10).unwrap();
+        ours.line("ours, over ten bytes").unwrap();
+        theirs.line("theirs, in a new file").unwrap();
+        ours.line("ours").unwrap();
+        let read = |name: &str| std::fs::read_to_string(temp.path().join(name)).unwrap();
+        assert_eq!(read("journal.2"), "ours, over ten bytes\n");
+        assert_eq!(read("journal.1"), "theirs, in a new file\n");
+        assert_eq!(read("journal"), "ours\n");
     }
 
     #[test]

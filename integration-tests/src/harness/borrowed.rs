@@ -80,7 +80,7 @@ impl Borrowed {
 }
 
 fn read(file: &Path) -> Result<String, Usage> {
-    std::fs::read_to_string(file).map_err(|error| Usage(format!("{}: {error}", file.display())))
+    super::plain_text(file).map_err(|error| Usage(format!("{}: {error}", file.display())))
 }
 
 fn table(file: &Path, text: &str) -> Result<Table, Usage> {

@@ -48,7 +48,9 @@ impl Traces {
             .filter(|process| owner(process.pid) == uid);
         self.processes.extend(alive);
         for controller in ["memory", "pids", "cpu"] {
-            let Some(path) = started["cgroup"].get(controller).and_then(Value::as_str) else {
+            let path = started["cgroup"].get(controller).and_then(Value::as_str);
+            // Below L4 there may be none, which is "".
+            let Some(path) = path.filter(|path| !path.is_empty()) else {
                 continue;
             };
             for root in ["/sys/fs/cgroup", &format!("/sys/fs/cgroup/{controller}")] {

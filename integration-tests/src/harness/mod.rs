@@ -35,8 +35,9 @@ mod under;
 pub mod verdict;
 mod waivers;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 
 /// The schema of every object that is printed.
 pub const SCHEMA: &str = "gm.harness/1";
@@ -74,6 +75,26 @@ pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
         let _ = writeln!(std::io::stdout().lock(), "{last}");
     }
     exit
+}
+
+/// The most bytes of a file that is named on the command line.
+const MOST_TEXT: u64 = 1 << 20;
+
+/// The text of a plain file: whoever writes to a pipe may never come, and a device has
+/// no end.
+fn plain_text(file: &Path) -> std::io::Result<String> {
+    let metadata = std::fs::metadata(file)?;
+    let error = |why: &str| Err(std::io::Error::other(why.to_owned()));
+    if !metadata.is_file() {
+        return error("it is no plain file");
+    }
+    if metadata.len() > MOST_TEXT {
+        return error("it has more than 1 MiB");
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(file)?;
+    file.take(MOST_TEXT).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Does what may panic, as helpers of tests do; their words are the error.

@@ -36,7 +36,7 @@ impl Waivers {
     /// # Errors
     /// If it can't be read, or one of them lacks its owner, reason or last day.
     pub(super) fn read(file: &Path) -> Result<Self, Usage> {
-        let text = std::fs::read_to_string(file).map_err(|error| bad(file, &error))?;
+        let text = super::plain_text(file).map_err(|error| bad(file, &error))?;
         Self::parse(&text).map_err(|why| bad(file, &why))
     }
 
