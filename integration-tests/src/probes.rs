@@ -321,7 +321,13 @@ impl Vacuous {
     pub fn covers(&self, release: &str, id: &str, variant: u32) -> bool {
         self.id == id
             && (self.variants.is_empty() || self.variants.contains(&variant))
-            && matches(&self.kernel, release)
+            && self.is_of(release)
+    }
+
+    /// Whether this is about a kernel of this release.
+    #[must_use]
+    pub fn is_of(&self, release: &str) -> bool {
+        matches(&self.kernel, release)
     }
 }
 

@@ -78,7 +78,8 @@ pub struct RunArgs {
     /// Only probes of this kind of plugin.
     #[arg(long, alias = "kind", value_enum, default_value = "all")]
     pub profile: Profile,
-    /// So many rows may be vacuous, whichever [default: those of the reference list]
+    /// So many variants may be vacuous, whichever [default: those of the reference list,
+    /// where it knows the kernel]
     #[arg(long, value_name = "N")]
     pub max_vacuous: Option<usize>,
     /// Failures that somebody answers for until a day.

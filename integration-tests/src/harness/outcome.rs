@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::verdict::{Class, Verdict};
 use crate::mutation::{ALL, SECCOMP, Score};
+use crate::probes;
 
 /// A probe in one kind of plugin, with all of its variants.
 #[derive(Debug, Clone, Serialize)]
@@ -137,6 +138,17 @@ impl Row {
         ablated.find(|it| it.verdict == "HARNESS_ERROR")
     }
 
+    /// Its variants that prove nothing on this kernel, and why; nobody's whom a waiver covers.
+    pub fn vacuous(&self) -> impl Iterator<Item = (u32, &str)> {
+        let open = self.waiver.is_none();
+        let each = self.evidence.iter().filter(move |_| open);
+        each.filter_map(|(name, variant)| {
+            let number = name.strip_prefix("variant-")?.parse().ok()?;
+            let is_vacuous = variant["verdict"] == Class::Vacuous.name();
+            is_vacuous.then(|| (number, variant["why"].as_str().unwrap_or_default()))
+        })
+    }
+
     /// Whether something that was asked about it is not known.
     fn is_unproved(&self) -> bool {
         self.verdict == Class::HarnessError || self.ablation_error().is_some()
@@ -186,6 +198,39 @@ pub fn worst(verdicts: &[Verdict]) -> Option<&Verdict> {
     verdicts.iter().max_by_key(weight)
 }
 
+/// More vacuous variants than there may be.
+pub(super) fn too_vacuous(rows: &[Row], most: usize) -> Vec<String> {
+    let count = rows.iter().flat_map(Row::vacuous).count();
+    match count > most {
+        true => vec![format!(
+            "{count} variants are vacuous, at most {most} may be"
+        )],
+        false => Vec::new(),
+    }
+}
+
+/// Vacuous variants that the list has not, if it knows this kernel: of another nobody
+/// has said what can't be done there.
+pub(super) fn newly_vacuous(rows: &[Row], release: &str) -> Vec<String> {
+    let known = probes::vacuous();
+    if !known.iter().any(|it| it.is_of(release)) {
+        return Vec::new();
+    }
+    let each = |row: &Row| {
+        let new = row.vacuous().filter(|(variant, _)| {
+            !known
+                .iter()
+                .any(|it| it.covers(release, &row.id, *variant))
+        });
+        let title = row.title();
+        new.map(|(variant, _)| {
+            format!("{title} variant {variant} is vacuous here, and no list says so")
+        })
+        .collect::<Vec<_>>()
+    };
+    rows.iter().flat_map(each).collect()
+}
+
 /// What all rows come to.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
@@ -201,6 +246,8 @@ pub struct Summary {
     pub escaped: usize,
     /// Vacuous.
     pub vacuous: usize,
+    /// Vacuous variants, also of rows whose others prove something.
+    pub vacuous_variants: usize,
     /// Contained where the filters were asked.
     pub by_evaluation: usize,
     /// Below the level.
@@ -310,6 +357,7 @@ impl Summary {
             elsewhere: count(Class::ContainedElsewhere),
             escaped: count(Class::Escaped),
             vacuous: count(Class::Vacuous),
+            vacuous_variants: rows.iter().flat_map(Row::vacuous).count(),
             by_evaluation: rows.iter().filter(|row| row.by_evaluation).count(),
             degraded: count(Class::Degraded),
             error: rows.iter().filter(|row| row.is_unproved()).count(),

@@ -17,7 +17,7 @@ use super::facts::Facts;
 use super::host::Host;
 use super::hosted::Stages;
 use super::judge;
-use super::outcome::{Ablated, Beside, Row, Summary};
+use super::outcome::{self, Ablated, Beside, Row, Summary};
 use super::report::{Format, Whole};
 use super::table::{Case, fits, name};
 use super::twins::{Done, Outcome, Twins};
@@ -413,43 +413,15 @@ impl Run {
         Beside::of_score(score)
     }
 
-    /// Too many rows that prove nothing, or others than those that are known.
+    /// Too many variants that prove nothing, or others than those that are known.
     fn missed(&self, rows: &[Row]) -> Vec<String> {
-        let vacuous = |row: &&Row| row.verdict == Class::Vacuous && row.waiver.is_none();
-        let count = rows.iter().filter(vacuous).count();
         match self.args.max_vacuous {
-            Some(most) if count > most => {
-                vec![format!("{count} rows are vacuous, at most {most} may be")]
-            }
-            Some(_) => Vec::new(),
-            None => self.newly_vacuous(rows),
-        }
-    }
-
-    /// Variants whose control does not work although no list says so for this kernel.
-    fn newly_vacuous(&self, rows: &[Row]) -> Vec<String> {
-        let release = self
-            .facts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .kernel
-            .clone();
-        let known = probes::vacuous();
-        let refused = |row: &&Row| row.waiver.is_none() && row.profile == "native";
-        let mut missed = Vec::new();
-        for row in rows.iter().filter(refused) {
-            for (name, variant) in &row.evidence {
-                let number = name.strip_prefix("variant-").and_then(|it| it.parse().ok());
-                let listed = |number| known.iter().any(|it| it.covers(&release, &row.id, number));
-                if variant["control"] == "refused" && !number.is_some_and(listed) {
-                    missed.push(format!(
-                        "{} {name} is vacuous here, and no list says so",
-                        row.id
-                    ));
-                }
+            Some(most) => outcome::too_vacuous(rows, most),
+            None => {
+                let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+                outcome::newly_vacuous(rows, &facts.kernel)
             }
         }
-        missed
     }
 
     fn conclude(&self, whole: &Whole<'_>, json: bool) -> Result<u8, Usage> {

@@ -15,15 +15,10 @@ pub(super) fn page(whole: &Whole<'_>) -> Page {
     }
     blocks.extend([heading("Probes and profiles"), matrix(whole)]);
     blocks.extend(ablations(whole));
+    blocks.extend(listed("Vacuous: the control does not work here", vacuous(whole)));
     blocks.extend(listed(
-        whole,
-        "Vacuous: the control does not work here",
-        |row| row.verdict == Class::Vacuous,
-    ));
-    blocks.extend(listed(
-        whole,
         "Contained by evaluation: the filters were asked",
-        |row| row.by_evaluation,
+        by_evaluation(whole),
     ));
     Page {
         title: "gm-harness".to_owned(),
@@ -38,13 +33,14 @@ fn heading(text: &str) -> Block {
 fn summary(whole: &Whole<'_>) -> Block {
     let it = whole.summary;
     let mut words = format!(
-        "exit {}: {} contained ({} by evaluation), {} stopped elsewhere, {} escaped, {} vacuous, {} degraded, {} not proved, {} twins failed, {} waived",
+        "exit {}: {} contained ({} by evaluation), {} stopped elsewhere, {} escaped, {} vacuous ({} variants), {} degraded, {} not proved, {} twins failed, {} waived",
         it.exit,
         it.contained,
         it.by_evaluation,
         it.elsewhere,
         it.escaped,
         it.vacuous,
+        it.vacuous_variants,
         it.degraded,
         it.error,
         it.twins_failed,
@@ -200,11 +196,24 @@ fn ablations(whole: &Whole<'_>) -> Vec<Block> {
     ]
 }
 
-fn listed(whole: &Whole<'_>, title: &str, which: fn(&Row) -> bool) -> Vec<Block> {
-    let rows = whole.rows.iter().filter(|row| which(row));
-    let items: Vec<String> = rows
-        .map(|row| format!("{}: {}", row.title(), row.why))
-        .collect();
+/// Each variant, also of rows whose others prove something.
+fn vacuous(whole: &Whole<'_>) -> Vec<String> {
+    let each = |row: &Row| {
+        let title = row.title();
+        row.vacuous()
+            .map(|(variant, why)| format!("{title} variant {variant}: {why}"))
+            .collect::<Vec<_>>()
+    };
+    whole.rows.iter().flat_map(each).collect()
+}
+
+fn by_evaluation(whole: &Whole<'_>) -> Vec<String> {
+    let rows = whole.rows.iter().filter(|row| row.by_evaluation);
+    rows.map(|row| format!("{}: {}", row.title(), row.why))
+        .collect()
+}
+
+fn listed(title: &str, items: Vec<String>) -> Vec<Block> {
     match items.is_empty() {
         true => Vec::new(),
         false => vec![heading(title), Block::List(items)],

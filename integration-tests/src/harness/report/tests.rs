@@ -1,6 +1,6 @@
 use serde_json::{Map, Value, json};
 
-use super::super::outcome::{Ablated, Beside, Twin};
+use super::super::outcome::{Ablated, Beside, Twin, newly_vacuous, too_vacuous};
 use super::super::verdict::Class;
 use super::*;
 
@@ -9,7 +9,7 @@ pub(in super::super) fn row(id: &str, verdict: Class) -> Row {
     let mut evidence = Map::new();
     evidence.insert(
         "variant-0".to_owned(),
-        json!({"said": "\u{1b}[2J & <b> ]]>"}),
+        json!({"said": "\u{1b}[2J & <b> ]]>", "verdict": verdict, "why": "it can't be done"}),
     );
     Row {
         schema: "gm.harness/1",
@@ -249,4 +249,34 @@ fn a_mutation_score_below_its_threshold_is_exit_1_and_none_at_all_is_70() {
     let none = of(vec![]);
     assert_eq!((none.mutation_score, none.exit), (None, 70));
     assert!(none.mutation_error.is_some());
+}
+
+#[test]
+fn vacuous_variants_count_where_the_list_knows_the_kernel() {
+    let mut row = row("net-inet", Class::Contained);
+    for (name, verdict) in [("variant-1", Class::Vacuous), ("variant-4", Class::Vacuous)] {
+        row.evidence.insert(
+            name.to_owned(),
+            json!({"verdict": verdict, "control": "refused"}),
+        );
+    }
+    let evaluated = json!({"verdict": Class::Contained, "control": "refused"});
+    row.evidence.insert("variant-2".to_owned(), evaluated);
+    for profile in ["native", "lua"] {
+        row.profile = profile.to_owned();
+        let rows = [row.clone()];
+        assert_eq!(Summary::of(&rows, Beside::default(), false).vacuous_variants, 2);
+        let new = newly_vacuous(&rows, "6.18.44");
+        assert_eq!(
+            new,
+            [format!(
+                "abi/net-inet ({profile}) variant 1 is vacuous here, and no list says so"
+            )]
+        );
+        assert!(newly_vacuous(&rows, "5.15.0-generic").is_empty());
+        assert_eq!(too_vacuous(&rows, 1).len(), 1);
+        assert!(too_vacuous(&rows, 2).is_empty());
+    }
+    row.waiver = Some(json!({}));
+    assert!(newly_vacuous(&[row], "6.18.44").is_empty());
 }
