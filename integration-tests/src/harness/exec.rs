@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::evidence::Ran;
 
@@ -31,8 +32,6 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> std::io::Result<Ran
     let stderr = child.stderr.take().map(Collector::start);
     let mut ran = wait(&mut child, begun + limit)?;
     ran.took = begun.elapsed();
-    // Also what it left running: it may hold the pipes.
-    end_group(&child);
     for (collector, is_stdout) in [(stdout, true), (stderr, false)] {
         let said = collector.map(Collector::finish).unwrap_or_default();
         let text = String::from_utf8_lossy(&said).into_owned();
@@ -48,26 +47,41 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> std::io::Result<Ran
 
 fn wait(child: &mut Child, until: Instant) -> std::io::Result<Ran> {
     let mut ran = Ran::default();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            ran.exit = status.code();
-            ran.signal = status.signal();
-            return Ok(ran);
+    let died = loop {
+        if is_dead(child)? {
+            break true;
         }
         if Instant::now() >= until {
-            ran.timed_out = true;
-            end_group(child);
-            let _ = child.kill();
-            let _ = child.wait();
-            return Ok(ran);
+            break false;
         }
         std::thread::sleep(Duration::from_millis(2));
+    };
+    // Also what it left running: it may hold the pipes.
+    end_group(child);
+    let status = child.wait()?;
+    match died {
+        true => (ran.exit, ran.signal) = (status.code(), status.signal()),
+        false => ran.timed_out = true,
+    }
+    Ok(ran)
+}
+
+/// Whether it has ended. It is not reaped, so that its number stays its own.
+fn is_dead(child: &Child) -> std::io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match waitid(WaitId::Pid(Pid::from_child(child)), options) {
+        Ok(status) => Ok(status.is_some()),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// The group's number is the child's, which was made its leader.
-fn end_group(child: &Child) {
+/// The group's number is the child's, which was made its leader. Once that is reaped, the
+/// number may be somebody else's.
+fn end_group(child: &mut Child) {
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    // Should it have left its group.
+    let _ = child.kill();
 }
 
 /// Empties a stream, so that a full pipe stops nobody.
@@ -125,6 +139,17 @@ mod tests {
         let ran = sh("sleep 100 & sleep 100", 200);
         assert!(ran.timed_out && ran.exit.is_none());
         assert!(ran.took < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_it_left_in_its_group_is_ended_too() {
+        let ran = sh("sleep 100 & echo $!", 10_000);
+        assert_eq!((ran.exit, ran.timed_out), (Some(0), false));
+        // It held the pipes: its end is theirs.
+        assert!(ran.took < Duration::from_secs(5));
+        // Gone, or dead and not yet reaped by who has it now.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", ran.stdout.trim()));
+        assert!(stat.map_or(true, |stat| stat.contains(") Z ")));
     }
 
     #[test]

@@ -217,11 +217,9 @@ pub(super) fn newly_vacuous(rows: &[Row], release: &str) -> Vec<String> {
         return Vec::new();
     }
     let each = |row: &Row| {
-        let new = row.vacuous().filter(|(variant, _)| {
-            !known
-                .iter()
-                .any(|it| it.covers(release, &row.id, *variant))
-        });
+        let new = row
+            .vacuous()
+            .filter(|(variant, _)| !known.iter().any(|it| it.covers(release, &row.id, *variant)));
         let title = row.title();
         new.map(|(variant, _)| {
             format!("{title} variant {variant} is vacuous here, and no list says so")

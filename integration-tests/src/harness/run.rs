@@ -18,7 +18,7 @@ use super::host::Host;
 use super::hosted::Stages;
 use super::judge;
 use super::outcome::{self, Ablated, Beside, Row, Summary};
-use super::report::{Format, Whole};
+use super::report::{Sink, Whole};
 use super::table::{Case, fits, name};
 use super::twins::{Done, Outcome, Twins};
 use super::under::{self, Launcher};
@@ -45,7 +45,7 @@ pub(super) fn carry_out(asked: Asked) -> Result<u8, Usage> {
                 ))
             })?;
             crate::use_binaries_of(&dir);
-            Run::new(args, asked.quiet, &own)?.go(json)
+            Run::new(args, asked.quiet, json, &own)?.go()
         }
     }
 }
@@ -114,6 +114,7 @@ struct Run {
     launcher: Option<Arc<Launcher>>,
     waivers: Waivers,
     quiet: bool,
+    sinks: Vec<Sink>,
     executable: Executable,
     stages: Stages,
     host: Host,
@@ -122,13 +123,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(args: RunArgs, quiet: bool, own: &Path) -> Result<Self, Usage> {
+    fn new(args: RunArgs, quiet: bool, json: bool, own: &Path) -> Result<Self, Usage> {
         let executable = Executable::put(probes::ELF)
             .map_err(|error| Usage(format!("the probes can't be written down: {error}")))?;
         let waivers = args.waivers.as_deref().map(Waivers::read).transpose()?;
         let ablation = args.ablate.clone();
         let ablation = ablation.map(|without| Ablation::beside(own, without));
         let ablation = ablation.transpose()?;
+        let sinks = Sink::all(&args.report, json)?;
         let mut launcher = args.under.as_deref().map(Launcher::parse).transpose()?;
         if let Some(launcher) = &mut launcher {
             launcher.ask(&executable);
@@ -143,6 +145,7 @@ impl Run {
             launcher: launcher.map(Arc::new),
             args,
             quiet,
+            sinks,
             executable,
             stages: Stages::new(plan),
             host: Host::default(),
@@ -151,7 +154,7 @@ impl Run {
         })
     }
 
-    fn go(self, json: bool) -> Result<u8, Usage> {
+    fn go(self) -> Result<u8, Usage> {
         let tasks = self.tasks();
         if tasks.is_empty() {
             return Err(Usage("no probe fits --only and --profile".to_owned()));
@@ -179,7 +182,7 @@ impl Run {
             strict: self.args.strict,
             comparison: comparison.as_ref(),
         };
-        self.conclude(&whole, json)
+        Ok(self.conclude(&whole))
     }
 
     /// Each row in each of its kinds.
@@ -424,23 +427,16 @@ impl Run {
         }
     }
 
-    fn conclude(&self, whole: &Whole<'_>, json: bool) -> Result<u8, Usage> {
-        let mut reports = self.args.report.clone();
-        let asked = reports.contains(&(Format::Json, None));
-        if json && !asked {
-            reports.push((Format::Json, None));
-        }
-        for (format, file) in reports {
-            let text = format.write(whole);
-            match file {
-                Some(file) => std::fs::write(&file, text)
-                    .map_err(|error| Usage(format!("{}: {error}", file.display())))?,
-                None => {
-                    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-                }
+    /// Writes the reports; the exit code. What can't be written hides no failure.
+    fn conclude(&self, whole: &Whole<'_>) -> u8 {
+        let mut exit = whole.summary.exit;
+        for sink in &self.sinks {
+            if let Err(why) = sink.write(whole) {
+                say(&format!("error: a report can't be written: {why}"));
+                exit = if exit == 1 { 1 } else { 70 };
             }
         }
-        Ok(whole.summary.exit)
+        exit
     }
 }
 

@@ -6,12 +6,14 @@ mod junit;
 mod page;
 mod pages;
 mod sarif;
+mod sink;
 mod tap;
 
 use super::facts::Facts;
 use super::outcome::{Row, Summary};
 
 pub use page::{Block, Page};
+pub(super) use sink::Sink;
 
 /// All that a report is made of.
 pub struct Whole<'a> {

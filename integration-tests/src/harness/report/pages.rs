@@ -15,7 +15,10 @@ pub(super) fn page(whole: &Whole<'_>) -> Page {
     }
     blocks.extend([heading("Probes and profiles"), matrix(whole)]);
     blocks.extend(ablations(whole));
-    blocks.extend(listed("Vacuous: the control does not work here", vacuous(whole)));
+    blocks.extend(listed(
+        "Vacuous: the control does not work here",
+        vacuous(whole),
+    ));
     blocks.extend(listed(
         "Contained by evaluation: the filters were asked",
         by_evaluation(whole),

@@ -265,7 +265,10 @@ fn vacuous_variants_count_where_the_list_knows_the_kernel() {
     for profile in ["native", "lua"] {
         row.profile = profile.to_owned();
         let rows = [row.clone()];
-        assert_eq!(Summary::of(&rows, Beside::default(), false).vacuous_variants, 2);
+        assert_eq!(
+            Summary::of(&rows, Beside::default(), false).vacuous_variants,
+            2
+        );
         let new = newly_vacuous(&rows, "6.18.44");
         assert_eq!(
             new,
