@@ -6,6 +6,8 @@ use crate::process::command;
 
 /// Ending of a process that saw itself that a wall is not up.
 const UNWALLED: &str = "unwalled";
+/// Before what the probe host said about it.
+const WHY: &str = "why ";
 
 /// Where a probe is run, and with what changed.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +42,8 @@ pub struct Outcome {
     pub oom_kills: u64,
     /// Processes that it refused.
     pub pids_refused: u64,
+    /// What the probe host said where a wall could not be put up.
+    pub why: String,
 }
 
 impl Outcome {
@@ -52,13 +56,19 @@ impl Outcome {
         }
     }
 
+    /// Whether a wall could not be put up, twice.
+    #[must_use]
+    pub fn is_unwalled(&self) -> bool {
+        self.ending == UNWALLED
+    }
+
     /// That it ran at all.
     ///
     /// # Errors
     /// The process saw itself that a wall is not up.
     pub fn walled(self) -> Result<Self, String> {
-        match self.ending == UNWALLED {
-            true => Err("a wall could not be put up".to_owned()),
+        match self.is_unwalled() {
+            true => Err(format!("a wall could not be put up: {}", self.why)),
             false => Ok(self),
         }
     }
@@ -77,6 +87,8 @@ impl Outcome {
                 outcome.pids_refused = count("pids_refused").unwrap_or(0);
             } else if line.starts_with("call ") {
                 outcome.call = call(line);
+            } else if let Some(why) = line.strip_prefix(WHY) {
+                outcome.why = why.to_owned();
             } else if let Some(ending) = line.strip_prefix("ending=") {
                 outcome.ending = ending.to_owned();
             }
@@ -141,16 +153,26 @@ impl Host {
     }
 
     fn run(&self, profile: &str, options: &[String], words: &[String]) -> Result<String, String> {
-        let mut host = command(&self.path, &self.dir);
-        host.args(["--profile", profile]).args(options).args(words);
-        let ran = host.output().map_err(|error| error.to_string())?;
-        let stdout = String::from_utf8_lossy(&ran.stdout).into_owned();
-        match ran.status.code() {
-            Some(0) => Ok(stdout),
-            Some(30) => Ok(format!("{stdout}ending={UNWALLED}\n")),
-            code => Err(format!(
-                "gm-probe-host {profile} {options:?} {words:?}: {code:?} {}",
-                String::from_utf8_lossy(&ran.stderr).trim()
+        let once = || {
+            let mut host = command(&self.path, &self.dir);
+            host.args(["--profile", profile]).args(options).args(words);
+            let ran = host.output().map_err(|error| error.to_string())?;
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+            Ok::<_, String>((ran.status.code(), text(&ran.stdout), text(&ran.stderr)))
+        };
+        let mut ran = once()?;
+        // The machine may have been short of something for a moment.
+        if ran.0 == Some(30) {
+            ran = once()?;
+        }
+        match ran {
+            (Some(0), stdout, _) => Ok(stdout),
+            (Some(30), stdout, why) => {
+                let why = why.trim_start_matches("gm-probe-host: ").replace('\n', " ");
+                Ok(format!("{stdout}\n{WHY}{why}\nending={UNWALLED}\n"))
+            }
+            (code, _, why) => Err(format!(
+                "gm-probe-host {profile} {options:?} {words:?}: {code:?} {why}"
             )),
         }
     }
@@ -171,6 +193,8 @@ mod tests {
         );
         assert_eq!(outcome.call, Some((56, [0x11, 0, 0, 0, 0, 0xff])));
         assert_eq!(outcome.class(), "EPERM");
+        let unwalled = Outcome::read("why mounts: EPERM\nending=unwalled\n");
+        assert!(unwalled.is_unwalled() && unwalled.why == "mounts: EPERM");
         let killed = Outcome::read("ending=forbidden:41\n");
         assert_eq!(killed.class(), "forbidden:41");
     }

@@ -11,6 +11,8 @@ use crate::probes::{HONEST, Kind, Oracle, PERMITTED, Probe};
 
 /// i386, whose calls a 64-bit process can make, too.
 const FOREIGN: u32 = 0x4000_0003;
+/// The twin's words for a start that the engine itself gave up.
+const NOT_WALLED_IN: &str = "not walled in";
 /// What probes ask for; nothing of it is reached before the call that is denied.
 const WORDS: [&str; 10] = [
     "canary=/canary",
@@ -41,6 +43,9 @@ pub(super) fn judge(
     let mutants = Mutants::named(profile).map_err(|error| error.to_string())?;
     let traced = trace(host, profile, probes, &mutants, score)?;
     let twin = host.twin(profile, &[])?;
+    if !is_well(profile, &twin) {
+        return Err(format!("{profile}: behind all walls the twin is {twin}"));
+    }
     let mut tried = BTreeSet::new();
     for mutant in &mutants.list {
         match mutant.meaning {
@@ -186,7 +191,7 @@ fn witness(
     way.options = vec!["--bare".to_owned()];
     let before = host.probe(profile, &killer.id, &way)?.walled()?;
     way.options = mutated(mutant);
-    let after = host.probe(profile, &killer.id, &way)?;
+    let after = host.probe(profile, &killer.id, &way)?.walled()?;
     if before.class() == after.class() {
         score.wrong.push(format!(
             "{profile} {}: {} variant {} was to notice, but ended {} as before",
@@ -203,9 +208,22 @@ fn mutated(mutant: &Mutant) -> Vec<String> {
     vec!["--mutant".to_owned(), mutant.number.to_string()]
 }
 
+/// Whether the honest code did its work: a twin that always fails notices nothing.
+fn is_well(profile: &str, twin: &str) -> bool {
+    let said = twin.strip_suffix(" exited:0");
+    match profile {
+        "compile" => said == Some("compiled"),
+        "http" => said.is_some_and(|said| said.starts_with("fetched:")),
+        _ => said == Some("done:0"),
+    }
+}
+
 /// What allows less is run with honest code.
 fn narrowed(host: &Host, profile: &str, mutant: &Mutant, before: &str) -> Result<Judged, String> {
-    let after = host.twin(profile, &mutated(mutant))?;
+    let mut after = host.twin(profile, &mutated(mutant))?;
+    if after.starts_with(NOT_WALLED_IN) {
+        after = host.twin(profile, &mutated(mutant))?;
+    }
     let fate = match after == before {
         false => Fate::Killed(format!("twin: {after}")),
         true => Fate::Survived("the twin does without it".to_owned()),
@@ -225,11 +243,42 @@ fn told_by_honest_act(host: &Host, profile: &str, mutant: &Mutant) -> Result<Opt
             continue;
         }
         way.options = mutated(mutant);
-        let after = host.probe(profile, HONEST, &way)?.class();
+        let after = host.probe(profile, HONEST, &way)?;
+        // What allows less may be what the start itself needs: the twin says that.
+        if after.is_unwalled() && mutant.mutation == Mutation::Narrow {
+            continue;
+        }
+        let after = after.walled()?.class();
         if after != before {
             let told = format!("{HONEST} {call}: {after} instead of {before}");
             return Ok(Some(Fate::Killed(told)));
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_well;
+
+    #[test]
+    fn only_a_twin_that_did_its_work_is_a_beginning() {
+        for (profile, twin) in [
+            ("lua", "done:0 exited:0"),
+            ("compile", "compiled exited:0"),
+            ("http", "fetched:408 exited:0"),
+        ] {
+            assert!(is_well(profile, twin), "{twin}");
+        }
+        for twin in [
+            "done:1 exited:0",
+            "done:0 signal:31",
+            "ended exited:0",
+            "not walled in (x) exited:30",
+        ] {
+            assert!(!is_well("lua", twin), "{twin}");
+        }
+        assert!(!is_well("compile", "done:0 exited:0"));
+        assert!(!is_well("http", "ended signal:31"));
+    }
 }

@@ -312,6 +312,10 @@ impl Seen<'_> {
                 }
                 let options = [hidden.as_slice(), mutant.change.as_slice()].concat();
                 let after = self.run(mutant.profile, options, probe, variant)?;
+                if after.is_unwalled() {
+                    let why = read_back(mutant, &after)?;
+                    return Ok(Some(format!("the read-back: {why}")));
+                }
                 if is_other(probe, &before, &after) {
                     return Ok(Some(format!(
                         "{} variant {variant}: {} instead of {}",
@@ -361,18 +365,105 @@ impl Seen<'_> {
     }
 }
 
+/// A mutant may be what its own process sees is missing: then that names the wall. All
+/// else that keeps a process from its start is a failure of the machine.
+fn read_back(mutant: &Mutant, after: &Outcome) -> Result<String, String> {
+    let controls: &[&str] = match mutant.layer {
+        "landlock" => &["landlock"],
+        "mount" => &["mounts", "mount-ns"],
+        "rlimits" | "descriptors" => &["descriptors"],
+        "cgroup" => &["cgroup-memory", "cgroup-pids"],
+        "uid" => &["uid"],
+        "pid" => &["pid-ns"],
+        "net" => &["net-ns"],
+        "ipc" => &["ipc-ns"],
+        "uts" => &["uts-ns"],
+        "user" => &["user-ns", "uid"],
+        "caps" => &["caps"],
+        _ => &[],
+    };
+    let named = |control: &&str| {
+        let why = after.why.strip_prefix("wall/").unwrap_or(&after.why);
+        why.strip_prefix(*control)
+            .is_some_and(|rest| rest.starts_with(':'))
+    };
+    match controls.iter().any(named) {
+        true => Ok(after.why.clone()),
+        false => Err(format!(
+            "{}: a wall could not be put up: {}",
+            mutant.what, after.why
+        )),
+    }
+}
+
+/// Less than so many more is chance, or a step of the kernel's own.
+const FLOOR: u64 = 4;
+
 fn is_other(probe: &Probe, before: &Outcome, after: &Outcome) -> bool {
     if before.class() != after.class() || (before.oom_kills > 0) != (after.oom_kills > 0) {
         return true;
     }
-    // How far it came: twice as far is no chance.
+    // How far it came: twice as far is no chance, but from nothing one is no double.
     let far = |outcome: &Outcome| outcome.value.unwrap_or(0).unsigned_abs();
-    probe.group == Resource && far(after) > far(before).saturating_mul(2)
+    let least = far(before).saturating_mul(2).max(FLOOR);
+    probe.group == Resource && far(after) > least
 }
 
 fn told(outcome: &Outcome) -> String {
     match outcome.value {
         Some(value) => format!("{} ({value})", outcome.class()),
         None => outcome.class(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes;
+
+    fn far(value: i64) -> Outcome {
+        Outcome {
+            value: Some(value),
+            ending: "exited:0".to_owned(),
+            ..Outcome::default()
+        }
+    }
+
+    #[test]
+    fn one_is_not_the_double_of_nothing() {
+        let all = probes::table();
+        let probe = all.iter().find(|probe| probe.group == Resource).unwrap();
+        for (before, after, other) in [
+            (0, 1, false),
+            (0, 5, true),
+            (60, 120, false),
+            (60, 121, true),
+        ] {
+            assert_eq!(
+                is_other(probe, &far(before), &far(after)),
+                other,
+                "{before} {after}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_read_back_that_names_the_mutant_is_a_kill() {
+        let list = mutants();
+        let nosuid = list.iter().find(|mutant| mutant.what.ends_with("nosuid"));
+        let after = |why: &str| Outcome {
+            why: why.to_owned(),
+            ..Outcome::default()
+        };
+        let mutant = nosuid.unwrap();
+        assert!(read_back(mutant, &after("mounts: EPERM")).is_ok());
+        for why in [
+            "",
+            "no report of the walls: the deadline passed",
+            "landlock: EPERM",
+            "mountsX",
+        ] {
+            assert!(read_back(mutant, &after(why)).is_err(), "{why}");
+        }
     }
 }

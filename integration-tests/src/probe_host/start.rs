@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use gm_protocol::PROTOCOL;
-use gm_protocol::link::{Budget, Link, Wait};
+use gm_protocol::link::{Budget, Link, LinkError, Wait};
 use gm_protocol::message::{FromRunner, Last, Report, ToRunner};
 use gm_protocol::orders::Fault;
 use gm_protocol::plan::{Control, Setup};
@@ -17,6 +17,9 @@ use rustix::io::Errno;
 use super::command::Request;
 use super::look;
 use super::walls::Walls;
+
+/// Exit of a wall that could not be put up.
+pub(super) const WALL: u8 = 30;
 
 /// Why nothing was found out.
 pub(super) struct Failed {
@@ -29,7 +32,7 @@ impl Failed {
     pub(super) fn wall(why: impl std::fmt::Display) -> Self {
         Self {
             why: why.to_string(),
-            exit: 30,
+            exit: WALL,
         }
     }
 
@@ -90,10 +93,10 @@ impl Started {
             role: walls.role.clone(),
         }));
         let wait = self.wait();
-        self.link.send(&setup, wait).map_err(Failed::wall)?;
+        self.link.send(&setup, wait).map_err(unheard)?;
         let report = self.report()?;
         look::compare(request, &report, self.living.pid()).map_err(Failed::broken)?;
-        self.link.send(&ToRunner::Go, wait).map_err(Failed::wall)
+        self.link.send(&ToRunner::Go, wait).map_err(unheard)
     }
 
     fn report(&mut self) -> Result<Report, Failed> {
@@ -108,8 +111,17 @@ impl Started {
             Ok(other) => Err(Failed::wall(format!(
                 "no report of the walls but {other:?}"
             ))),
-            Err(error) => Err(Failed::wall(format!("no report of the walls: {error}"))),
+            Err(error) => Err(unheard(error)),
         }
+    }
+}
+
+/// A process that gave up has closed its link. One that is merely not heard may be well.
+fn unheard(error: LinkError) -> Failed {
+    let why = format!("no report of the walls: {error}");
+    match error {
+        LinkError::Closed => Failed::wall(why),
+        _ => Failed::broken(why),
     }
 }
 

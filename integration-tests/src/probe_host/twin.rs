@@ -15,7 +15,7 @@ use gm_sandbox_runner::apart::Without;
 use gm_sandbox_runner::launcher::apart::{Apart, Order, landlock_abi};
 
 use super::command::{Filters, Request};
-use super::start::{Failed, Started, instance, memfd};
+use super::start::{Failed, Started, WALL, instance, memfd};
 use super::walls::{Paths, Profile, Walls};
 use crate::probes;
 
@@ -78,7 +78,9 @@ pub(super) fn run(request: &Request, walls: &Walls, abi: u32) -> Result<String, 
     let talked = match started.wall_in(request, &walls, abi) {
         Ok(()) => talk(&mut started, request.profile, hook, port),
         // Which of a mutant's filters the engine's own start fails at is no matter.
-        Err(failed) if request.filters != Filters::Own => format!("not walled in ({})", failed.why),
+        Err(failed) if request.filters != Filters::Own && failed.exit == WALL => {
+            format!("not walled in ({})", failed.why)
+        }
         Err(failed) => return Err(failed),
     };
     let status = finish(started, deadline)?;
@@ -188,7 +190,6 @@ fn talk(started: &mut Started, profile: Profile, hook: Hook, port: u16) -> Strin
     let said = match profile {
         Profile::Compile => compile(started),
         Profile::Http => fetch(started, port),
-        Profile::Program => loaded(started).and_then(|()| call(started, Hook::OnCommitAnalyzed)),
         _ => loaded(started).and_then(|()| call(started, hook)),
     };
     said.unwrap_or_else(|other| other)

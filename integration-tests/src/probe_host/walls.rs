@@ -6,8 +6,8 @@ use gm_manifest::{Filesystem, GrantPath, Manifest, Network};
 use gm_policy::mutation::{Mutant, Mutants};
 use gm_policy::{CompilePlan, LayerName, Operator, Plan, Told};
 use gm_protocol::plan::{
-    Abi, CompileSetup, Engine, FileGrant, Filters, HostOps, HttpSetup, LandlockRule, Limits,
-    PluginSetup, Reach, ReachHost, Role,
+    Abi, CompileSetup, Engine, Filters, HostOps, HttpSetup, LandlockRule, Limits, PluginSetup,
+    Reach, ReachHost, Role,
 };
 
 /// Whose walls.
@@ -183,13 +183,7 @@ fn task(plan: &Plan) -> PluginSetup {
         hooks: Vec::new(),
         body_bytes: 1 << 20,
         assets: Vec::new(),
-        grants: plan
-            .files()
-            .iter()
-            .map(|file| FileGrant {
-                ..file.grant.clone()
-            })
-            .collect(),
+        grants: plan.files().iter().map(|file| file.grant.clone()).collect(),
         time_ms: 1000,
     }
 }

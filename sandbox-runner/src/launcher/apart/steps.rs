@@ -16,7 +16,7 @@ use rustix::thread::{
 
 use crate::apart::{Change, Changes, Layer, MountFlag, Without};
 use crate::launcher::child::{
-    Child, Step, TrialDone, at, become_inner_id, drop_capabilities, execute,
+    Child, Step, TrialDone, WALL_MISSING, at, become_inner_id, drop_capabilities, execute,
     forbid_user_namespaces, hung_up, put_in_order,
 };
 use crate::launcher::ids::Ids;
@@ -25,8 +25,6 @@ use crate::launcher::{mounts, sys};
 
 /// Number of the descriptor that is left open.
 const LEAKED: i32 = 9;
-/// As in `child.rs`.
-const WALL_MISSING: i32 = 30;
 
 /// What the steps need.
 pub(super) struct Way<'a> {
