@@ -3,7 +3,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Child;
@@ -27,9 +27,8 @@ pub(super) struct Bait {
 impl Bait {
     pub(super) fn set_out() -> std::io::Result<Self> {
         let dir = TempDir::new()?;
-        let open = |path: &Path, mode| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        };
+        let open =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode));
         open(dir.path(), 0o755)?;
         let canary = dir.path().join("canary");
         std::fs::write(&canary, "a canary that nobody was granted\n")?;
@@ -39,7 +38,7 @@ impl Bait {
             std::fs::create_dir(&below)?;
             open(&below, 0o777)?;
         }
-        std::fs::write(dir.path().join("granted/granted.txt"), "granted\n")?;
+        grant(dir.path())?;
         let socket = dir.path().join("socket");
         let path = UnixListener::bind(&socket)?;
         open(&socket, 0o777)?;
@@ -57,7 +56,9 @@ impl Bait {
     }
 
     /// As words of a probe, with limits that it stops at the double of.
+    /// Each run finds whole what an earlier one may have moved or cut.
     pub(super) fn words(&self) -> std::io::Result<Vec<String>> {
+        grant(self.dir.path())?;
         let at = |name: &str| self.dir.path().join(name).display().to_string();
         Ok(vec![
             format!("canary={}", at("canary")),
@@ -74,6 +75,16 @@ impl Bait {
     }
 }
 
+/// Sets out the granted file. Whose code runs may write it and its directory as far as its
+/// modes go, as in the harness: nothing but a wall is to stop it.
+fn grant(dir: &Path) -> std::io::Result<()> {
+    let file = dir.join("granted/file");
+    std::fs::write(&file, vec![b'g'; GRANTED_BYTES])?;
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666))
+}
+
+/// Of the granted file.
+const GRANTED_BYTES: usize = 256 << 10;
 /// Twice of it is above what a process of machine code may start.
 const PIDS: u32 = 40;
 /// Twice of it is above what it may use, and below ten times of that.
