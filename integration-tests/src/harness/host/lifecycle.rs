@@ -9,6 +9,7 @@ use super::super::judge::Shown;
 use super::{Attack, all, ended, held, plain, refused, refused_one};
 use crate::acts::EVENT;
 use crate::kernel::within;
+use crate::process::Ended;
 use crate::scene::{PLUGINS, SOON, Scene, kill};
 use crate::{Home, Package};
 
@@ -237,25 +238,48 @@ fn home_others_write() -> Shown {
     )
 }
 
-/// Where no user namespace can be made, there is no level at which anything may run.
+/// Where no user namespace can be made, there is no level at which anything may run. The
+/// same without that limit gets further, so that nothing else of the wrapper is the cause.
 fn no_user_namespaces() -> Shown {
     let home = Home::new();
     home.load(&Package::of("observer"));
-    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
     // Root of a user namespace of its own may make none below it, and changes nobody else's.
-    let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script];
-    let mut command = home.through(&words, "gm-broker");
-    command.args(["--format", "json", "run", "--events", "-"]);
-    let run = crate::process::run(&mut command, b"");
-    refused(
-        "broker",
-        &run,
-        &[
-            "wall/level",
-            "wall/user-ns",
-            "wall/uid",
-            "wall/cgroup-memory",
-            "store/unsafe-permissions",
-        ],
-    )
+    let run = |first: &str| {
+        let script = format!("{first} && exec \"$0\" \"$@\"");
+        let words = ["unshare", "--user", "--map-root-user", "sh", "-c", &script];
+        let mut command = home.through(&words, "gm-broker");
+        command.args(["--format", "json", "run", "--events", "-"]);
+        crate::process::run(&mut command, b"")
+    };
+    let open = run("true");
+    if open.records.is_empty() {
+        return Shown::Unproved(format!(
+            "without that limit: {}{}",
+            open.stdout, open.stderr
+        ));
+    }
+    if let Some(why) = without_user_namespaces(&open) {
+        return Shown::NotHere(format!("also where they may be made: {why}"));
+    }
+    let closed = run("echo 0 > /proc/sys/user/max_user_namespaces");
+    let shown = refused("broker", &closed, &["wall/level", "wall/user-ns"]);
+    match (&shown, without_user_namespaces(&closed)) {
+        (Shown::Stopped(_), None) => Shown::Unproved(format!(
+            "it is refused for another reason: {}",
+            closed.stdout
+        )),
+        _ => shown,
+    }
+}
+
+/// The refusal, if it is one for want of user namespaces.
+fn without_user_namespaces(run: &Ended) -> Option<String> {
+    let mut records = run.records.iter();
+    let refusal = records.find(|it| it["event"] == "refused" || it["result"] == "error")?;
+    let (code, detail) = (refusal["code"].as_str()?, refusal["detail"].as_str()?);
+    // ENOSPC is the kernel's answer to a namespace above the limit.
+    let named = ["user-ns", "clone3: No space left on device"];
+    let named = named.iter().any(|word| detail.contains(word));
+    let names = code == "wall/user-ns" || (code == "wall/level" && named);
+    names.then(|| format!("{code}: {detail}"))
 }
