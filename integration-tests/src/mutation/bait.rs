@@ -33,12 +33,7 @@ impl Bait {
         let canary = dir.path().join("canary");
         std::fs::write(&canary, "a canary that nobody was granted\n")?;
         open(&canary, 0o666)?;
-        for name in ["data", "granted"] {
-            let below = dir.path().join(name);
-            std::fs::create_dir(&below)?;
-            open(&below, 0o777)?;
-        }
-        grant(dir.path())?;
+        lay_out(dir.path())?;
         let socket = dir.path().join("socket");
         let path = UnixListener::bind(&socket)?;
         open(&socket, 0o777)?;
@@ -56,9 +51,9 @@ impl Bait {
     }
 
     /// As words of a probe, with limits that it stops at the double of.
-    /// Each run finds whole what an earlier one may have moved or cut.
+    /// No run finds what an earlier one made, moved or cut.
     pub(super) fn words(&self) -> std::io::Result<Vec<String>> {
-        grant(self.dir.path())?;
+        lay_out(self.dir.path())?;
         let at = |name: &str| self.dir.path().join(name).display().to_string();
         Ok(vec![
             format!("canary={}", at("canary")),
@@ -75,12 +70,21 @@ impl Bait {
     }
 }
 
-/// Sets out the granted file. Whose code runs may write it and its directory as far as its
-/// modes go, as in the harness: nothing but a wall is to stop it.
-fn grant(dir: &Path) -> std::io::Result<()> {
+/// The directories of a run, new. Whose code runs may write them as far as their modes go:
+/// nothing but a wall is to stop it.
+fn lay_out(dir: &Path) -> std::io::Result<()> {
+    let open = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode));
+    for name in ["data", "granted"] {
+        let below = dir.join(name);
+        if below.exists() {
+            std::fs::remove_dir_all(&below)?;
+        }
+        std::fs::create_dir(&below)?;
+        open(&below, 0o777)?;
+    }
     let file = dir.join("granted/file");
     std::fs::write(&file, vec![b'g'; GRANTED_BYTES])?;
-    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666))
+    open(&file, 0o666)
 }
 
 /// Of the granted file.
