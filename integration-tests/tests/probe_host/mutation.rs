@@ -12,6 +12,21 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("native", "remove_file not handled", NO_SUCH_FILE),
     (
         "native",
+        "make_sym not handled",
+        "the one probe that makes a link is a race, and no two runs of it are the same",
+    ),
+    (
+        "native",
+        "refer not handled",
+        "the kernel refuses it unless a rule allows it, handled or not",
+    ),
+    (
+        "native",
+        "ioctl_dev not handled",
+        "no probe has a device open: it may open none",
+    ),
+    (
+        "native",
         "bind_tcp not handled",
         "no probe binds a port: it hurts nobody in a network of its own",
     ),
