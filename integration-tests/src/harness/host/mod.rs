@@ -127,22 +127,37 @@ fn held(layer: &str, what: &str, harm: &[String]) -> Shown {
     }
 }
 
-/// The first that is not stopped, else the last.
+/// The worst of them, the last of equals: what escaped, what is unproved, what can't be
+/// tried here, what was stopped.
 fn all(shown: impl IntoIterator<Item = Shown>) -> Shown {
-    let mut last = Shown::Unproved("nothing was tried".to_owned());
-    for one in shown {
-        last = one;
-        if !matches!(last, Shown::Stopped(_)) {
-            break;
-        }
-    }
-    last
+    let rank = |shown: &Shown| match shown {
+        Shown::Stopped(_) => 0,
+        Shown::NotHere(_) => 1,
+        Shown::Unproved(_) => 2,
+        Shown::Escaped(_) => 3,
+    };
+    let worst = shown.into_iter().max_by_key(rank);
+    worst.unwrap_or_else(|| Shown::Unproved("nothing was tried".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::probes::{self, Kind};
+
+    #[test]
+    fn of_several_the_worst_counts() {
+        let stopped = || held("trust", "a", &[]);
+        let open = || Shown::Unproved("b".to_owned());
+        let away = || Shown::NotHere("c".to_owned());
+        let escaped = || Shown::Escaped("d".to_owned());
+        let last = held("broker", "e", &[]);
+        assert_eq!(all([open(), escaped(), stopped()]), escaped());
+        assert_eq!(all([away(), open(), stopped()]), open());
+        assert_eq!(all([stopped(), away(), stopped()]), away());
+        assert_eq!(all([stopped(), held("broker", "e", &[])]), last);
+        assert!(matches!(all([]), Shown::Unproved(_)));
+    }
 
     #[test]
     fn each_row_of_the_host_has_as_many_attacks_as_it_says() {
