@@ -80,6 +80,12 @@ pub struct Probe {
     /// What it says when nothing stops it.
     #[serde(default = "ok")]
     pub reached: Vec<String>,
+    /// What it says when its wall stops it: by any other word nothing is proved.
+    #[serde(default)]
+    pub stops: Vec<String>,
+    /// The calls at which a filter stops it, where the oracle names none.
+    #[serde(default)]
+    pub stopped_at: Vec<String>,
     /// How many actions it has, each in a process of its own.
     #[serde(default = "one")]
     pub variants: u32,
@@ -140,6 +146,12 @@ impl Probe {
     #[must_use]
     pub fn is_reached(&self, said: &str) -> bool {
         self.reached.iter().any(|own| own == said)
+    }
+
+    /// Whether this layer is one of those that the row expects.
+    #[must_use]
+    pub fn is_stopped_by(&self, layer: Layer) -> bool {
+        self.layer == layer || self.backup.contains(&layer)
     }
 
     /// The lines of `[permissions]`, key and value as TOML.
@@ -467,6 +479,34 @@ mod tests {
                     row.id
                 );
             }
+        }
+    }
+
+    #[test]
+    fn where_a_word_decides_the_row_says_which_word_is_the_walls() {
+        for row in table() {
+            let engines = [Kind::Wasm, Kind::Lua, Kind::Js];
+            let asked =
+                row.hook == SetOff::Command && row.kinds.iter().any(|kind| engines.contains(kind));
+            // Lines and neighbours are looked at, whatever it says.
+            let by_word = matches!(&row.oracle, Oracle::State(state)
+                if !matches!(state, State::Log | State::Neighbour));
+            assert!(
+                !(asked && by_word && row.stops.is_empty()),
+                "{} says no word of its wall",
+                row.id
+            );
+            let both = row.stops.iter().find(|word| row.is_reached(word));
+            assert_eq!(both, None, "{}", row.id);
+            // Which a bug of the probe says, too.
+            let error = row.stops.iter().any(|word| word == "error");
+            assert!(
+                !error || (row.group == Group::Engine && row.layer == Layer::Engine),
+                "{}",
+                row.id
+            );
+            let named = matches!(row.oracle, Oracle::Deny(_));
+            assert!(!named || row.stopped_at.is_empty(), "{}", row.id);
         }
     }
 

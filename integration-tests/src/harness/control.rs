@@ -18,6 +18,8 @@ use crate::process::command;
 #[derive(Debug, Clone)]
 pub struct Worked {
     how: String,
+    /// What was seen of it from outside.
+    effects: Vec<String>,
 }
 
 impl Worked {
@@ -25,17 +27,27 @@ impl Worked {
     /// engine, which exist nowhere else.
     #[must_use]
     pub fn by_twin(twin: &super::twins::Done) -> Self {
+        Self::seen(format!("twin {}", twin.id()), &[])
+    }
+
+    fn seen(how: String, effects: &[String]) -> Self {
         Self {
-            how: format!("twin {}", twin.id()),
+            how,
+            effects: effects.to_vec(),
         }
     }
 
     /// One for the tests of the judge.
     #[cfg(test)]
-    pub(super) fn for_tests() -> Self {
-        Self {
-            how: "ok".to_owned(),
-        }
+    pub(super) fn for_tests(effects: &[&str]) -> Self {
+        let effects: Vec<String> = effects.iter().map(|it| (*it).to_owned()).collect();
+        Self::seen("ok".to_owned(), &effects)
+    }
+
+    /// Whether an effect whose name begins like this was seen from outside.
+    #[must_use]
+    pub fn was_seen(&self, effect: &str) -> bool {
+        self.effects.iter().any(|seen| seen.starts_with(effect))
     }
 
     /// What it said.
@@ -137,9 +149,10 @@ fn constructed(object: &[u8], case: &Case) -> std::io::Result<Control> {
     let loaded = ran.stderr.is_empty();
     let endless = case.probe.is_reached("no-end");
     match loaded && ((endless && ran.timed_out) || (!endless && ran.exit == Some(0))) {
-        true => Ok(Control::Worked(Worked {
-            how: format!("its constructor ran, unconfined: {how}"),
-        })),
+        true => Ok(Control::Worked(Worked::seen(
+            format!("its constructor ran, unconfined: {how}"),
+            &[],
+        ))),
         false => Ok(Control::Broken(format!(
             "its constructor did not run: {how} {}",
             ran.stderr
@@ -188,7 +201,7 @@ fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Control {
         let wanted = (ran.timed_out && case.probe.is_reached("no-end"))
             || (ran.signal.is_some() && case.probe.is_reached("signal"));
         return match wanted {
-            true => Control::Worked(Worked { how: why }),
+            true => Control::Worked(Worked::seen(why, effects)),
             false => Control::Broken(format!("the control said nothing: {why}")),
         };
     };
@@ -210,7 +223,7 @@ fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Control {
         Oracle::State(State::CanaryBytes) if !seen => Control::Broken(format!(
             "the control says {how}, but the secret is not in its words"
         )),
-        _ => Control::Worked(Worked { how }),
+        _ => Control::Worked(Worked::seen(how, effects)),
     }
 }
 

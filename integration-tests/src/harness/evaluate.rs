@@ -17,21 +17,40 @@ const I386: u32 = 0x4000_0003;
 
 /// The filters of one plugin, as far as they could be had.
 #[derive(Default)]
-pub struct Filters(Option<Stack>);
+pub struct Filters {
+    stack: Option<Stack>,
+    /// Of each, in their order.
+    digests: Vec<String>,
+}
 
 impl Filters {
     /// Reads the lines of `policy dump`; nothing if they aren't all there.
     #[must_use]
     pub fn read(lines: &[Value]) -> Self {
-        let layers = lines.iter().filter(|line| line["kind"] == "layer");
-        let programs: Option<Vec<Program>> = layers.map(program).collect();
+        let layers: Vec<&Value> = lines
+            .iter()
+            .filter(|line| line["kind"] == "layer")
+            .collect();
+        let programs: Option<Vec<Program>> = layers.iter().copied().map(program).collect();
         let stack = programs.filter(|programs| !programs.is_empty());
-        Self(stack.and_then(|programs| Stack::new(programs).ok()))
+        let digests = layers.iter().filter_map(|layer| layer["digest"].as_str());
+        Self {
+            stack: stack.and_then(|programs| Stack::new(programs).ok()),
+            digests: digests.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Whether a plugin was started behind these and no others, as its record says.
+    #[must_use]
+    pub fn are_of(&self, started: &Value) -> bool {
+        let loaded = started["layers"].as_array();
+        let loaded = loaded.map(|all| all.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+        self.stack.is_some() && loaded.is_some_and(|loaded| loaded == self.digests)
     }
 
     /// Every answer that these filters have for a call, whatever its arguments.
     fn answers(&self, call: &str) -> Vec<u32> {
-        let (Some(stack), Some(arch)) = (&self.0, Arch::native()) else {
+        let (Some(stack), Some(arch)) = (&self.stack, Arch::native()) else {
             return Vec::new();
         };
         let (arch, number) = match (call, call.parse()) {

@@ -73,6 +73,8 @@ pub struct Ending {
     pub detail: Option<String>,
     /// The manifest line of the limit.
     pub manifest_line: Option<u64>,
+    /// The most memory that was counted.
+    pub memory_peak: Option<u64>,
     /// Processor time by time, both in microseconds.
     pub cpu_of_wall: Option<(u64, u64)>,
 }
@@ -88,6 +90,7 @@ impl Ending {
             signal: record["signal"].as_u64(),
             detail: text(&record["detail"]),
             manifest_line: record["manifest_line"].as_u64(),
+            memory_peak: record["memory_peak_bytes"].as_u64(),
             cpu_of_wall: record["cpu_us"].as_u64().zip(record["wall_us"].as_u64()),
         }
     }
@@ -108,6 +111,9 @@ pub struct Hosted {
     pub report: Option<Report>,
     /// An error that the plugin answered with.
     pub error: Option<String>,
+    /// How large a core of such a process may be, as the kernel says; none if nobody
+    /// looked.
+    pub core_limit: Option<u64>,
     /// What happened outside although nothing should have.
     pub effects: Vec<String>,
     /// What was left behind, or taken beyond a limit.
@@ -147,6 +153,7 @@ impl Hosted {
             refused,
             report: text,
             error: reply.and_then(|record| record["error"].as_str().map(str::to_owned)),
+            core_limit: None,
             effects: Vec::new(),
             left: over.into_iter().collect(),
             ran,
@@ -172,6 +179,13 @@ impl Hosted {
             return false;
         };
         cpu.saturating_mul(100) <= wall.saturating_mul(given + 10)
+    }
+
+    /// The most memory that was counted; none if nothing was.
+    #[must_use]
+    pub fn memory_peak(&self) -> Option<u64> {
+        let peak = self.ending.as_ref()?.memory_peak;
+        peak.filter(|peak| *peak > 0)
     }
 
     /// How many descriptors it has by its record.

@@ -17,7 +17,8 @@ use super::exec;
 use super::left::{self, Traces};
 use super::table::{Case, name};
 use crate::acts::{EVENT, NEIGHBOUR};
-use crate::probes::{self, Kind, SetOff};
+use crate::probes::{self, Kind, Oracle, SetOff, State};
+use crate::process::Live;
 use crate::{Home, Package};
 
 /// The id that is compiled into the probes of machine code.
@@ -27,6 +28,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Where a plugin of machine code finds what it was granted.
 const DATA: &str = "/data";
 const GRANTED: &str = "/grant/0";
+/// What lives for as long as it may.
+const WAITS: [&str; 2] = ["rb-sleep", "variant=4"];
 
 /// The homes in which probes are hosted: one for each worker of the harness, and others
 /// for machine code with other permissions, which always has the same id.
@@ -94,6 +97,8 @@ struct Stage {
     home: Home,
     borrowed: Option<Borrowed>,
     loaded: Mutex<BTreeMap<String, Once<Loaded>>>,
+    /// Of a process that lives: its profile, and how large its core may be.
+    cores: OnceLock<Option<(String, u64)>>,
 }
 
 impl Stage {
@@ -119,6 +124,7 @@ impl Stage {
             home,
             borrowed,
             loaded: Mutex::new(BTreeMap::new()),
+            cores: OnceLock::new(),
         }
     }
 
@@ -211,6 +217,9 @@ impl Stage {
         if case.probe.hook == SetOff::Load {
             hosted.effects.extend(unserved(&hosted.ran.records()));
         }
+        if case.probe.oracle == Oracle::State(State::Survivors) {
+            hosted.core_limit = self.core_limit(hosted.profile());
+        }
         let behind = left::behind(&Traces::of(&hosted.ran.records()), &self.state());
         hosted.left.extend(behind);
         Ok((hosted, filters))
@@ -241,8 +250,39 @@ impl Stage {
         command
     }
 
+    /// How large the core of what has this profile may be. What is dead has no limits any
+    /// more, so one with the same profile is looked at from outside while it waits.
+    fn core_limit(&self, profile: Option<&str>) -> Option<u64> {
+        let look = || {
+            let mut command = self.home.json("gm");
+            command.args(["plugin", "run", NATIVE, "probe", "--allow-native", "--"]);
+            command.args(WAITS);
+            let mut live = Live::start(&mut command);
+            let started = live.wait_for("a waiting plugin", |record| {
+                record["event"] == "started" && record["plugin"] == NATIVE
+            });
+            let pid = started.get("pid")?.as_u64()?;
+            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"));
+            live.finish();
+            let limit = core_of(&limits.ok()?)?;
+            Some((started.get("profile")?.as_str()?.to_owned(), limit))
+        };
+        let (own, limit) = self.cores.get_or_init(look).as_ref()?;
+        (Some(own.as_str()) == profile).then_some(*limit)
+    }
+
     fn state(&self) -> PathBuf {
         self.home.path().join("state/run")
+    }
+}
+
+/// The hard limit of cores in a /proc/PID/limits.
+fn core_of(limits: &str) -> Option<u64> {
+    let find = |line: &str| Some(line.strip_prefix("Max core file size")?.to_owned());
+    let line = limits.lines().find_map(find)?;
+    match line.split_whitespace().nth(1)? {
+        "unlimited" => Some(u64::MAX),
+        bytes => bytes.parse().ok(),
     }
 }
 
@@ -304,4 +344,28 @@ pub(super) fn beside(own: &std::path::Path) -> Option<PathBuf> {
     all.iter()
         .all(|name| dir.join(name).is_file())
         .then(|| dir.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_large_a_core_may_be_is_the_hard_limit() {
+        let of = |limits: &str| {
+            core_of(&format!(
+                "Limit  Soft Limit  Hard Limit  Units\n{limits}\nMax cpu time  1 1 s\n"
+            ))
+        };
+        assert_eq!(
+            of("Max core file size        0           1           bytes"),
+            Some(1)
+        );
+        assert_eq!(
+            of("Max core file size        0   unlimited   bytes"),
+            Some(u64::MAX)
+        );
+        assert_eq!(of("Max core file size"), None);
+        assert_eq!(of("Max stack size  1  1  bytes"), None);
+    }
 }

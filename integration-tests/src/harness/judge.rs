@@ -6,7 +6,7 @@ use super::evaluate::Filters;
 use super::evidence::{Ending, Hosted, Report};
 use super::table::{Case, name};
 use super::verdict::Verdict;
-use crate::probes::{ControlClass, Oracle, SetOff, State};
+use crate::probes::{ControlClass, Layer, Oracle, SetOff, State};
 
 /// What stopped a probe. Made here alone, out of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,27 +45,44 @@ impl Stopped {
         held.then(|| Self::by(layer, what))
     }
 
-    /// A launcher of somebody else's: nobody knows its layers. `quiet`: nothing that can
-    /// be seen from outside was; `hidden`: it is about another process, which may be one
-    /// that isn't there for it.
+    /// A launcher of somebody else's: nobody knows its layers. `quiet`: what it is about
+    /// leaves no trace of its own, so that a thing that isn't there is an answer, too;
+    /// `hidden`: it is about another process, which may be one that isn't there for it;
+    /// `own`: more words that its row has for a wall.
     #[must_use]
     pub fn under(
         ran: &super::evidence::Ran,
         report: Option<&Report>,
         (quiet, hidden): (bool, bool),
+        own: &[String],
     ) -> Option<Self> {
         const DENIALS: [&str; 3] = ["EPERM", "EACCES", "ENOSYS"];
+        const NOT_THERE: [&str; 12] = [
+            "ENOENT",
+            "ENOTDIR",
+            "ENXIO",
+            "ENODEV",
+            "EROFS",
+            "EXDEV",
+            "ENETUNREACH",
+            "EHOSTUNREACH",
+            "ENETDOWN",
+            "EADDRNOTAVAIL",
+            "EAFNOSUPPORT",
+            "ECONNREFUSED",
+        ];
+        // The kernel's own answers to what got through to it.
+        const REACHED: [&str; 3] = ["EBADF", "EFAULT", "EINVAL"];
         const SIGSYS: i32 = 31;
-        match report {
-            Some(report) if DENIALS.contains(&&*report.said) => {
-                Some(Self::by("unknown", format!("said {}", report.said)))
-            }
+        let by_word = |said: &str| {
+            let denied = DENIALS.contains(&said);
             // Its control reached that process, so it is out of sight here.
-            Some(report) if hidden && report.said == "ESRCH" => {
-                Some(Self::by("unknown", "said ESRCH"))
-            }
-            // Nothing was seen outside, and it says itself that it failed.
-            Some(report) if quiet && report.said != "ok" => {
+            let unseen = hidden && said == "ESRCH";
+            let listed = own.iter().any(|word| word == said) && !REACHED.contains(&said);
+            denied || unseen || (quiet && (NOT_THERE.contains(&said) || listed))
+        };
+        match report {
+            Some(report) if by_word(&report.said) => {
                 Some(Self::by("unknown", format!("said {}", report.said)))
             }
             None if ran.signal == Some(SIGSYS) || ran.exit == Some(128 + SIGSYS) => {
@@ -134,12 +151,14 @@ pub fn judge(case: &Case, control: &Control, hosted: &Hosted, filters: &Filters)
     if let Shown::Escaped(what) = inside {
         return Verdict::escaped(Escape::seen(what));
     }
-    let worked = match control {
-        Control::Worked(worked) => worked,
-        Control::Refused(said) => return vacuous(case, said, filters),
-        Control::Broken(why) => return Verdict::error(why),
-    };
-    concluded(case, worked, inside)
+    match control {
+        Control::Worked(worked) => concluded(case, worked, inside),
+        Control::Refused(said) => match inside {
+            Shown::Unproved(why) => Verdict::error(why),
+            _ => vacuous(case, said, hosted, filters),
+        },
+        Control::Broken(why) => Verdict::error(why),
+    }
 }
 
 fn concluded(case: &Case, worked: &Worked, inside: Shown) -> Verdict {
@@ -152,11 +171,16 @@ fn concluded(case: &Case, worked: &Worked, inside: Shown) -> Verdict {
 }
 
 /// A control that can't work leaves the filters to be asked, if a call is what the
-/// probe is about.
-fn vacuous(case: &Case, said: &str, filters: &Filters) -> Verdict {
+/// probe is about, and if it ran behind these very filters.
+fn vacuous(case: &Case, said: &str, hosted: &Hosted, filters: &Filters) -> Verdict {
+    let behind = hosted
+        .started
+        .as_ref()
+        .is_some_and(|started| filters.are_of(started));
     match case
         .probe
         .denied_call(case.variant)
+        .filter(|_| behind)
         .and_then(|call| filters.deny(call))
     {
         Some(evaluated) => Verdict::evaluated(evaluated),
@@ -212,8 +236,11 @@ fn inside(case: &Case, hosted: &Hosted, filters: &Filters) -> Shown {
     if case.probe.hook == SetOff::Load {
         return loading(case, ending);
     }
-    // A plugin that hangs in its constructors has no `started` record.
-    if hosted.started.is_none() && !matches!(&*ending.name, "timed_out" | "forbidden_syscall") {
+    // A plugin that hangs in its constructors has no `started` record; of any other one
+    // that was never loaded, nothing of the probe was run.
+    let in_constructor =
+        case.probe.constructor && matches!(&*ending.name, "timed_out" | "forbidden_syscall");
+    if hosted.started.is_none() && !in_constructor {
         return Shown::Unproved(format!(
             "the plugin was never loaded: {} ({})",
             ending.name,
@@ -222,9 +249,9 @@ fn inside(case: &Case, hosted: &Hosted, filters: &Filters) -> Shown {
     }
     match &case.probe.oracle {
         Oracle::Deny(_) => denied(case, hosted, ending, filters),
-        Oracle::State(_) => untouched(case, hosted, ending),
-        Oracle::Errno(names) => answered(case, names.all(), hosted, ending),
-        Oracle::Ending(names) => ended(case, names.all(), hosted, ending),
+        Oracle::State(_) => untouched(case, hosted, ending, filters),
+        Oracle::Errno(names) => answered(case, names.all(), hosted, ending, filters),
+        Oracle::Ending(names) => ended(case, names.all(), hosted, ending, filters),
     }
 }
 
@@ -252,8 +279,11 @@ fn of_the_code(code: &str) -> bool {
 /// neighbour is what counts it may also live.
 fn loading(case: &Case, ending: &Ending) -> Shown {
     let typed = matches!(&*ending.name, "failed" | "trapped");
-    match (bounded(case, ending), &case.probe.oracle) {
-        (Some(stopped), _) => Shown::Stopped(stopped),
+    match (
+        bounded(case, ending, &Filters::default()),
+        &case.probe.oracle,
+    ) {
+        (Some(shown), _) => shown,
         (None, Oracle::State(State::Neighbour)) if ending.name == "finished" => {
             Shown::Stopped(Stopped::by(own(case), "loaded, within all limits"))
         }
@@ -274,7 +304,7 @@ fn denied(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> S
         return Shown::Unproved("the row names no call for this variant".to_owned());
     };
     if ending.name == "forbidden_syscall" {
-        return forbidden(call, ending, filters);
+        return forbidden(&[call], ending, filters);
     }
     let Some(report) = &hosted.report else {
         return silent(hosted, ending);
@@ -291,41 +321,78 @@ fn denied(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> S
     other_layer(case, report)
 }
 
-fn forbidden(call: &str, ending: &Ending, filters: &Filters) -> Shown {
-    match (&ending.call, ending.nr) {
-        (named, Some(nr)) if named.as_deref() == Some(call) || nr.to_string() == call => {
-            Shown::Stopped(Stopped::by(
-                "seccomp",
-                format!("forbidden_syscall {call} ({nr})"),
-            ))
-        }
-        // Killed without a word, as only the veto layer does.
-        (None, None) if filters.kill_silently(call) => Shown::Stopped(Stopped::by(
+/// A filter's own ending, at one of these calls.
+fn forbidden(calls: &[&str], ending: &Ending, filters: &Filters) -> Shown {
+    let number = ending.nr.map(|nr| nr.to_string());
+    let named = |call: &&&str| {
+        number.is_some()
+            && (ending.call.as_deref() == Some(**call) || number.as_deref() == Some(**call))
+    };
+    if let Some((call, nr)) = calls.iter().find(named).zip(ending.nr) {
+        let words = format!("forbidden_syscall {call} ({nr})");
+        return Shown::Stopped(Stopped::by("seccomp", words));
+    }
+    // Killed without a word, as only the veto layer does.
+    let silent = ending.call.is_none() && ending.nr.is_none();
+    let vetoed = calls
+        .iter()
+        .find(|call| silent && filters.kill_silently(call));
+    match vetoed {
+        Some(call) => Shown::Stopped(Stopped::by(
             "seccomp",
             format!("killed by the veto on {call}"),
         )),
-        (named, nr) => Shown::Unproved(format!(
-            "it was stopped at {} ({nr:?}), before {call}",
-            named.as_deref().unwrap_or("a call that nobody named")
+        None => Shown::Unproved(format!(
+            "it was stopped at {} ({:?}), not at {}",
+            ending.call.as_deref().unwrap_or("a call that nobody named"),
+            ending.nr,
+            match calls {
+                [] => "any call of its row".to_owned(),
+                calls => calls.join(", "),
+            }
         )),
     }
 }
 
 /// Nothing happened outside, and the probe was stopped or says that it failed.
-fn untouched(case: &Case, hosted: &Hosted, ending: &Ending) -> Shown {
-    if let Some(stopped) = bounded(case, ending) {
-        return Shown::Stopped(stopped);
+fn untouched(case: &Case, hosted: &Hosted, ending: &Ending, filters: &Filters) -> Shown {
+    if let Some(shown) = bounded(case, ending, filters) {
+        return shown;
     }
     // To die by a signal is the deed; what it leaves was looked for.
     let died =
         ending.name == "crashed" && ending.signal.is_some() && case.probe.is_reached("signal");
     if died && case.probe.oracle == Oracle::State(State::Survivors) {
-        return Shown::Stopped(Stopped::by(own(case), "it died and left nothing"));
+        return dead(case, hosted);
     }
     match &hosted.report {
         Some(report) if case.probe.is_reached(&report.said) => done(case, hosted, report),
-        Some(report) => own_layer(case, report),
+        Some(report) => said(case, report),
         None => silent(hosted, ending),
+    }
+}
+
+/// It is a wall's answer only if the row says that this wall answers so: a bug of the
+/// probe has words, too.
+fn said(case: &Case, report: &Report) -> Shown {
+    match case.probe.stops.contains(&report.said) {
+        true => own_layer(case, report),
+        false => Shown::Unproved(format!(
+            "said {}, which is no answer of its wall",
+            report.said
+        )),
+    }
+}
+
+/// What died wrote no core, as the limit of such a process says.
+fn dead(case: &Case, hosted: &Hosted) -> Shown {
+    // At one byte the kernel calls no handler either; at none it does.
+    match hosted.core_limit {
+        Some(1) => Shown::Stopped(Stopped::by(own(case), "it died, and may leave no core")),
+        Some(limit) => Shown::Escaped(format!(
+            "it died, and may leave a core: its limit is {limit}"
+        )),
+        None => Shown::Unproved("it died, and nobody knows how large its core may be".to_owned()),
     }
 }
 
@@ -336,6 +403,10 @@ fn done(case: &Case, hosted: &Hosted, report: &Report) -> Shown {
         Oracle::State(State::Neighbour) => hosted
             .kept_its_share()
             .then_some("it kept its share of a processor"),
+        // What was never counted is within any limit.
+        Oracle::State(State::Memory) if hosted.memory_peak().is_none() => {
+            return Shown::Unproved("its memory was not counted".to_owned());
+        }
         Oracle::State(State::Memory) => Some("all of it was charged, within its limit"),
         Oracle::State(State::Descriptors) => {
             let own = hosted.descriptors().and_then(|own| i64::try_from(own).ok());
@@ -352,9 +423,15 @@ fn done(case: &Case, hosted: &Hosted, report: &Report) -> Shown {
     }
 }
 
-fn answered(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Shown {
-    if let Some(stopped) = bounded(case, ending) {
-        return Shown::Stopped(stopped);
+fn answered(
+    case: &Case,
+    names: &[String],
+    hosted: &Hosted,
+    ending: &Ending,
+    filters: &Filters,
+) -> Shown {
+    if let Some(shown) = bounded(case, ending, filters) {
+        return shown;
     }
     match &hosted.report {
         Some(report) if names.contains(&report.said) => own_layer(case, report),
@@ -366,49 +443,57 @@ fn answered(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> 
     }
 }
 
-fn ended(case: &Case, names: &[String], hosted: &Hosted, ending: &Ending) -> Shown {
-    if names.contains(&ending.name) {
+fn ended(
+    case: &Case,
+    names: &[String],
+    hosted: &Hosted,
+    ending: &Ending,
+    filters: &Filters,
+) -> Shown {
+    let filter = ending.name == "forbidden_syscall";
+    if names.contains(&ending.name) && !filter {
         let layer = ending.layer.clone().unwrap_or_else(|| own(case));
         return Shown::Stopped(Stopped::by(layer, format!("ended: {}", ending.name)));
     }
-    if let Some(stopped) = bounded(case, ending) {
-        return Shown::Stopped(stopped);
+    if let Some(shown) = bounded(case, ending, filters) {
+        return shown;
     }
     match &hosted.report {
         Some(report) if case.probe.is_reached(&report.said) => {
             Shown::Escaped(format!("{} after it says {}", ending.name, report.said))
         }
-        Some(report) => own_layer(case, report),
+        Some(report) => said(case, report),
         None => silent(hosted, ending),
     }
 }
 
 /// The endings by which a wall stops a process, each with the layer that the records
-/// name. A crash is none of them.
-fn bounded(case: &Case, ending: &Ending) -> Option<Stopped> {
-    const WALLS: [&str; 6] = [
-        "forbidden_syscall",
-        "timed_out",
+/// name. A crash is none of them. A filter counts at the calls that the row names, the
+/// clock where the row expects it.
+fn bounded(case: &Case, ending: &Ending, filters: &Filters) -> Option<Shown> {
+    const WALLS: [&str; 4] = [
         "out_of_memory",
         "too_many_processes",
         "protocol_violation",
         "log_flood",
     ];
+    if ending.name == "forbidden_syscall" {
+        let calls: Vec<&str> = case.probe.stopped_at.iter().map(String::as_str).collect();
+        return Some(forbidden(&calls, ending, filters));
+    }
+    let by_clock = ending.name == "timed_out";
+    if by_clock && !case.probe.is_stopped_by(Layer::Deadline) {
+        let why = "the clock ended it, which is no wall of its row";
+        return Some(Shown::Unproved(why.to_owned()));
+    }
     // A trap is an engine's own wall, and nobody else's.
     let by_engine = ending.name == "trapped" && case.probe.control == ControlClass::E;
-    if !WALLS.contains(&&*ending.name) && !by_engine {
+    if !WALLS.contains(&&*ending.name) && !by_engine && !by_clock {
         return None;
     }
-    let layer = match (&*ending.name, &ending.layer) {
-        ("forbidden_syscall", _) => "seccomp",
-        (_, Some(layer)) => layer,
-        (_, None) => "unknown",
-    };
-    let call = ending.call.as_deref().map(|call| format!(" {call}"));
-    Some(Stopped::by(
-        layer,
-        format!("ended: {}{}", ending.name, call.unwrap_or_default()),
-    ))
+    let layer = ending.layer.as_deref().unwrap_or("unknown");
+    let stopped = Stopped::by(layer, format!("ended: {}", ending.name));
+    Some(Shown::Stopped(stopped))
 }
 
 fn own(case: &Case) -> String {
@@ -420,11 +505,23 @@ fn own_layer(case: &Case, report: &Report) -> Shown {
 }
 
 /// The kernel said no for another reason than the expected one. Which, nobody knows; the
-/// row's first backup is what is behind it.
+/// row's first backup is what is behind it. With none, or with an answer that the kernel
+/// has for bad arguments, it is nobody's wall, unless the row says that it is.
 fn other_layer(case: &Case, report: &Report) -> Shown {
-    let backup = case.probe.backup.first().map(name);
-    let layer = backup.unwrap_or_else(|| "unknown".to_owned());
-    Shown::Stopped(Stopped::by(layer, format!("said {}", report.said)))
+    const BAD_ARGUMENTS: [&str; 3] = ["EBADF", "EFAULT", "EINVAL"];
+    let listed = case.probe.stops.contains(&report.said);
+    let errno = report.said.starts_with('E') && !BAD_ARGUMENTS.contains(&&*report.said);
+    match case.probe.backup.first() {
+        Some(backup) if listed || errno => {
+            let words = format!("said {}", report.said);
+            Shown::Stopped(Stopped::by(name(backup), words))
+        }
+        None if listed => own_layer(case, report),
+        _ => Shown::Unproved(format!(
+            "said {}, which is no answer of its walls",
+            report.said
+        )),
+    }
 }
 
 fn silent(hosted: &Hosted, ending: &Ending) -> Shown {

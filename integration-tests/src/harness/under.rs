@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Usage;
 use super::bait::{Bait, random_name};
-use super::control::{self, Control, Executable};
+use super::control::{self, Control, Executable, Worked};
 use super::evidence::{Ran, report};
 use super::exec;
 use super::judge::{Escape, Stopped};
@@ -93,7 +93,7 @@ impl Launcher {
         };
         let ours = ours.iter().map(|word| (*word).to_owned());
         let mut words = ours.chain(self.words.iter().map(placed));
-        let mut command = command(&words.next().unwrap_or_default(), &bait.data());
+        let mut command = command(words.next().unwrap_or_default(), &bait.data());
         command.args(words).arg(executable.path());
         command
     }
@@ -105,7 +105,7 @@ impl Launcher {
         }
         let control = control::run(executable, case);
         let verdict = match &control {
-            Control::Worked(worked) => match self.tried(executable, case) {
+            Control::Worked(worked) => match self.tried(executable, case, worked) {
                 Ok(Tried::Stopped(stopped)) => Verdict::stopped(worked, stopped, None),
                 Ok(Tried::Escaped(escape)) => Verdict::escaped(escape),
                 Ok(Tried::Unproved(why)) => Verdict::error(why),
@@ -117,7 +117,12 @@ impl Launcher {
         (verdict, control)
     }
 
-    fn tried(&self, executable: &Executable, case: &Case) -> std::io::Result<Tried> {
+    fn tried(
+        &self,
+        executable: &Executable,
+        case: &Case,
+        worked: &Worked,
+    ) -> std::io::Result<Tried> {
         let bait = Bait::set_out()?;
         let data = bait.data().display().to_string();
         let granted = bait.path().join("granted").display().to_string();
@@ -128,7 +133,7 @@ impl Launcher {
         let limit = Duration::from_secs(case.probe.limit_s) + GREETING;
         let ran = exec::run(&mut command, limit)?;
         let effects = bait.effects(&ran.output);
-        Ok(judged(case, &ran, &effects))
+        Ok(judged(case, worked, &ran, &effects))
     }
 }
 
@@ -152,26 +157,32 @@ enum Tried {
     Unproved(String),
 }
 
-fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Tried {
+fn judged(case: &Case, worked: &Worked, ran: &Ran, effects: &[String]) -> Tried {
     if !effects.is_empty() {
         return Tried::Escaped(Escape::seen(effects.join("; ")));
     }
     let report = report(&ran.stdout, &case.probe.id);
     if let Some(report) = &report {
-        // Its control was seen from outside, so that nothing was seen is the answer,
-        // whatever it says: a datagram may go to a network of its own.
+        // If this very effect of its control was seen from outside, that nothing was seen is
+        // the answer, whatever it says: a datagram may go to a network of its own.
         let nothing = format!("said {}, and nothing was seen outside", report.said);
-        if let Some(stopped) = Stopped::by_state("unknown", &nothing, is_watched(&case.probe)) {
+        let watched = effect(&case.probe).is_some_and(|effect| worked.was_seen(effect));
+        if let Some(stopped) = Stopped::by_state("unknown", &nothing, watched) {
             return Tried::Stopped(stopped);
         }
         if case.probe.is_reached(&report.said) {
             return Tried::Escaped(Escape::seen(format!("said {}", report.said)));
         }
     }
-    // Of a state it counts that nothing was seen; of a call, that it was denied.
-    let quiet = matches!(case.probe.oracle, Oracle::State(_) | Oracle::Errno(_));
+    // Of a call it counts that it was denied; of what else it may want, that this isn't
+    // there, too.
+    let (quiet, own) = match &case.probe.oracle {
+        Oracle::Errno(words) => (true, words.all()),
+        Oracle::State(_) => (true, case.probe.stops.as_slice()),
+        Oracle::Deny(_) | Oracle::Ending(_) => (false, &[][..]),
+    };
     let hidden = case.probe.group == Group::Process;
-    match Stopped::under(ran, report.as_ref(), (quiet, hidden)) {
+    match Stopped::under(ran, report.as_ref(), (quiet, hidden), own) {
         Some(stopped) => Tried::Stopped(stopped),
         None => Tried::Unproved(match report {
             Some(report) => format!("said {}, which is no denial", report.said),
@@ -180,13 +191,15 @@ fn judged(case: &Case, ran: &Ran, effects: &[String]) -> Tried {
     }
 }
 
-/// Whether the bait itself shows what it does.
-fn is_watched(probe: &Probe) -> bool {
-    use State::{CanaryBytes, HostFile, Listener, Victim};
-    matches!(
-        probe.oracle,
-        Oracle::State(CanaryBytes | HostFile | Listener | Victim)
-    )
+/// What the bait itself shows of its deed, if it does.
+fn effect(probe: &Probe) -> Option<&'static str> {
+    match probe.oracle {
+        Oracle::State(State::CanaryBytes) => Some("canary-bytes"),
+        Oracle::State(State::HostFile) => Some("host-file"),
+        Oracle::State(State::Listener) => Some("listener"),
+        Oracle::State(State::Victim) => Some("victim"),
+        _ => None,
+    }
 }
 
 fn first_line(ran: &Ran) -> String {
@@ -280,6 +293,45 @@ fn words(text: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn case(id: &str) -> Case {
+        let mut rows = crate::probes::table().into_iter();
+        Case {
+            probe: rows.find(|probe| probe.id == id).unwrap(),
+            kind: crate::probes::Kind::Native,
+            variant: 0,
+        }
+    }
+
+    fn is_contained(id: &str, seen: &[&str], said: &str) -> bool {
+        let ran = Ran {
+            exit: Some(0),
+            stdout: format!("probe={id} form=live said={said} value=0\n"),
+            ..Ran::default()
+        };
+        let tried = judged(&case(id), &Worked::for_tests(seen), &ran, &[]);
+        matches!(tried, Tried::Stopped(_))
+    }
+
+    #[test]
+    fn silence_counts_only_where_the_control_was_heard() {
+        let heard = ["listener-udp: 1 came"];
+        for said in ["ok", "EBADF", "ETIMEDOUT"] {
+            assert!(is_contained("net-inet", &heard, said), "{said}");
+            assert!(!is_contained("net-inet", &[], said), "{said}");
+            assert!(!is_contained("net-inet", &["host-file: x"], said), "{said}");
+        }
+        // What is denied or isn't there needs no silence; what the kernel says to bad
+        // arguments is no denial.
+        for (said, is) in [("EPERM", true), ("ENETUNREACH", true), ("EFAULT", false)] {
+            assert_eq!(is_contained("net-inet", &[], said), is, "{said}");
+        }
+        for (said, is) in [("ENOENT", true), ("EBADF", false), ("EINVAL", false)] {
+            assert_eq!(is_contained("pr-proc-mem", &[], said), is, "{said}");
+        }
+        assert!(is_contained("rb-mlock-map", &[], "EAGAIN"));
+        assert!(!is_contained("fd-dirfd", &[], "EBADF"));
+    }
 
     #[test]
     fn words_are_those_of_a_shell() {

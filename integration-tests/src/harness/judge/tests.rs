@@ -41,7 +41,7 @@ fn ended(ending: &str, call: Option<(&str, u64)>) -> Value {
 }
 
 fn worked() -> Control {
-    Control::Worked(Worked::for_tests())
+    Control::Worked(Worked::for_tests(&[]))
 }
 
 fn class(id: &str, hosted: &Hosted) -> Class {
@@ -185,4 +185,119 @@ fn rows_of_the_host_need_their_twin_and_their_evidence() {
     );
     let escaped = Shown::Escaped("it ran".to_owned());
     assert_eq!(judge_host(&case, &broken, escaped).class(), Class::Escaped);
+}
+
+/// One that finished, and said this.
+fn said(id: &str, word: &str) -> Hosted {
+    let report = format!("probe={id} form=live said={word} value=0");
+    hosted(id, &[started(), ended("finished", None)], &report)
+}
+
+#[test]
+fn a_word_that_the_row_does_not_know_proves_nothing() {
+    for (id, word, is) in [
+        ("ip-script-calls", "denied", Class::Contained),
+        ("ip-script-calls", "error", Class::HarnessError),
+        ("ip-script-calls", "ok", Class::Escaped),
+        // Where an engine's own error is the wall.
+        ("en-lua-escape", "error", Class::Contained),
+        ("en-wasi", "other", Class::HarnessError),
+        ("rb-sleep", "EINTR", Class::HarnessError),
+    ] {
+        assert_eq!(class(id, &said(id, word)), is, "{id} {word}");
+    }
+}
+
+#[test]
+fn an_errno_counts_only_where_a_wall_stands_behind_it() {
+    for (id, word, is) in [
+        ("pr-proc-mem", "ENOENT", Class::Contained),
+        ("pr-proc-mem", "EPERM", Class::ContainedElsewhere),
+        ("pr-proc-mem", "EBADF", Class::HarnessError),
+        ("pr-proc-mem", "EFAULT", Class::HarnessError),
+        // It has no backup.
+        ("net-vsock", "EPERM", Class::HarnessError),
+        ("ns-userns", "ENOSPC", Class::ContainedElsewhere),
+        ("ns-userns", "EINVAL", Class::HarnessError),
+    ] {
+        assert_eq!(class(id, &said(id, word)), is, "{id} {word}");
+    }
+}
+
+#[test]
+fn a_filter_or_the_clock_counts_only_where_the_row_expects_it() {
+    let at = |id: &str, call| {
+        let end = ended("forbidden_syscall", Some(call));
+        class(id, &hosted(id, &[started(), end], ""))
+    };
+    assert_eq!(at("fs-refer", ("linkat", 265)), Class::Contained);
+    assert_eq!(at("fs-refer", ("getpid", 39)), Class::HarnessError);
+    assert_eq!(at("rb-stop", ("tgkill", 234)), Class::Contained);
+    assert_eq!(at("rb-stop", ("getpid", 39)), Class::HarnessError);
+    assert_eq!(at("pr-proc-environ", ("openat", 257)), Class::HarnessError);
+    let late = |id: &str| class(id, &hosted(id, &[started(), ended("timed_out", None)], ""));
+    assert_eq!(late("fs-refer"), Class::HarnessError);
+    assert_eq!(late("pr-proc-mem"), Class::HarnessError);
+    assert_ne!(late("rb-stop"), Class::HarnessError);
+    assert_ne!(late("sc-constructor-loop"), Class::HarnessError);
+}
+
+#[test]
+fn only_a_constructor_is_stopped_before_it_is_loaded() {
+    let of = |id: &str, end| class(id, &hosted(id, &[end], ""));
+    let filtered = || ended("forbidden_syscall", Some(("prctl", 157)));
+    assert_eq!(of("sc-sud", filtered()), Class::HarnessError);
+    assert_eq!(of("rb-stop", ended("timed_out", None)), Class::HarnessError);
+    assert_ne!(
+        of("sc-constructor-loop", ended("timed_out", None)),
+        Class::HarnessError
+    );
+}
+
+#[test]
+fn memory_that_was_not_counted_is_not_bounded() {
+    let of = |peak: Option<u64>| {
+        let end = json!({"event": "ended", "plugin": PLUGIN, "ending": "finished", "memory_peak_bytes": peak});
+        let report = "probe=rb-dentries form=live said=ok value=1";
+        class(
+            "rb-dentries",
+            &hosted("rb-dentries", &[started(), end], report),
+        )
+    };
+    assert_eq!(of(Some(50)), Class::Contained);
+    assert_eq!(of(Some(0)), Class::HarnessError);
+    assert_eq!(of(None), Class::HarnessError);
+    assert_eq!(of(Some(101)), Class::Escaped);
+}
+
+#[test]
+fn what_died_is_contained_only_with_a_limit_of_its_core() {
+    let of = |core_limit| {
+        let end = json!({"event": "ended", "plugin": PLUGIN, "ending": "crashed", "signal": 4});
+        let dead = hosted("ks-core", &[started(), end], "");
+        class("ks-core", &Hosted { core_limit, ..dead })
+    };
+    assert_eq!(of(Some(1)), Class::Contained);
+    assert_eq!(of(None), Class::HarnessError);
+    assert_eq!(of(Some(u64::MAX)), Class::Escaped);
+}
+
+#[test]
+fn the_filters_are_asked_only_for_what_ran_behind_them() {
+    // RET KILL_PROCESS, whatever is called.
+    let layer = json!({"kind": "layer", "digest": "d", "program": [[6, 0, 0, 0x8000_0000_u32]]});
+    let filters = Filters::read(&[layer]);
+    let behind = |layers: Value, end: Value| {
+        let start = json!({"event": "started", "plugin": PLUGIN, "layers": layers});
+        let ran = hosted("sc-sud", &[start, end], "");
+        let refused = Control::Refused("ENOSYS".to_owned());
+        let verdict = judge(&case("sc-sud"), &refused, &ran, &filters);
+        (verdict.class(), verdict.is_by_evaluation())
+    };
+    let stopped = || ended("forbidden_syscall", Some(("prctl", 157)));
+    assert_eq!(behind(json!(["d"]), stopped()), (Class::Contained, true));
+    assert_eq!(behind(json!(["e"]), stopped()), (Class::Vacuous, false));
+    assert_eq!(behind(Value::Null, stopped()), (Class::Vacuous, false));
+    let crashed = ended("crashed", None);
+    assert_eq!(behind(json!(["d"]), crashed), (Class::HarnessError, false));
 }
