@@ -38,7 +38,7 @@ pub struct Dir {
 
 impl Dir {
     /// Opens the home itself, making it and its parents if they aren't there.
-    pub(super) fn root(path: &Path) -> Result<Self, Refusal> {
+    pub(crate) fn root(path: &Path) -> Result<Self, Refusal> {
         // Only the components: a trailing slash would follow a link.
         let path: PathBuf = std::path::absolute(path)
             .map_err(|error| failed("name", path, error))?
