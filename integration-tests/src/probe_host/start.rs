@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gm_protocol::PROTOCOL;
 use gm_protocol::link::{Budget, Link, LinkError, Wait};
@@ -20,6 +20,9 @@ use super::walls::Walls;
 
 /// Exit of a wall that could not be put up.
 pub(super) const WALL: u8 = 30;
+
+/// How long a process may take from the loss of its namespaces to its death.
+const DYING: Duration = Duration::from_millis(200);
 
 /// Why nothing was found out.
 pub(super) struct Failed {
@@ -95,7 +98,13 @@ impl Started {
         let wait = self.wait();
         self.link.send(&setup, wait).map_err(unheard)?;
         let report = self.report()?;
-        look::compare(request, &report, self.living.pid()).map_err(Failed::broken)?;
+        if let Err(why) = look::compare(request, &report, self.living.pid()) {
+            // Of one that ends, its namespaces are the first that go.
+            return Err(match self.living.wait(Instant::now() + DYING) {
+                true => Failed::wall(format!("it ended before it was looked at: {why}")),
+                false => Failed::broken(why),
+            });
+        }
         self.link.send(&ToRunner::Go, wait).map_err(unheard)
     }
 
