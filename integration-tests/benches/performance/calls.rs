@@ -9,7 +9,7 @@ use gm_broker::host_api::{HostApi, Parts};
 use gm_broker::hub::Hub;
 use gm_broker::logs::{LogFile, Rate};
 use gm_broker::output::{Format, Output};
-use gm_broker::records::{Recorder, Wanted};
+use gm_broker::records::{Recorder, Share, Wanted};
 use gm_broker::supervise::Hosted;
 use gm_manifest::PluginId;
 use serde_json::Value;
@@ -74,6 +74,7 @@ fn asking(host: &Host, echo: &Path, pinned: bool) -> Value {
         values: host.config().values_of(&PluginId::parse(ASKS).unwrap()),
         log: desk.log,
         rate: Rate::new(1, 1),
+        share: Share::new(1 << 30, 1),
         result_bytes: 1 << 20,
     });
     let mut process = host.start(&hosted, None);

@@ -1,6 +1,11 @@
 //! Prints how much of the policies the probes guard: as text, or with `--json` as lines.
 //! Test only; `gm-probe-host` must lie beside it. Exit: 0 enough, 1 a threshold is
 //! missed, 2 usage, 70 nothing could be said.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is all that it is for"
+)]
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use gm_policy::mutation::{Meaning, Mutant, Mutants, Mutation};
 use gm_policy::{SeccompData, name_of};
 
-use super::run::{Host, Way};
+use super::run::{Host, Outcome, Way};
 use super::{Fate, Judged, Score};
 use crate::probes::{HONEST, Kind, Oracle, PERMITTED, Probe};
 
@@ -13,6 +13,8 @@ use crate::probes::{HONEST, Kind, Oracle, PERMITTED, Probe};
 const FOREIGN: u32 = 0x4000_0003;
 /// The twin's words for a start that the engine itself gave up.
 const NOT_WALLED_IN: &str = "not walled in";
+/// The probe host's words for a process that ended before it could go.
+const DIED: [&str; 2] = ["closed the link", "it ended before it was looked at"];
 /// What probes ask for; nothing of it is reached before the call that is denied.
 const WORDS: [&str; 10] = [
     "canary=/canary",
@@ -191,14 +193,11 @@ fn witness(
     way.options = vec!["--bare".to_owned()];
     let before = host.probe(profile, &killer.id, &way)?.walled()?;
     way.options = mutated(mutant);
-    let after = host.probe(profile, &killer.id, &way)?.walled()?;
-    if before.class() == after.class() {
+    let after = class_behind(host.probe(profile, &killer.id, &way)?)?;
+    if before.class() == after {
         score.wrong.push(format!(
             "{profile} {}: {} variant {} was to notice, but ended {} as before",
-            mutant.what,
-            killer.id,
-            killer.variant,
-            after.class()
+            mutant.what, killer.id, killer.variant, after
         ));
     }
     Ok(())
@@ -206,6 +205,16 @@ fn witness(
 
 fn mutated(mutant: &Mutant) -> Vec<String> {
     vec!["--mutant".to_owned(), mutant.number.to_string()]
+}
+
+/// What became of a run behind a mutant's filters. That it dies as it begins, twice, is
+/// the mutant's doing, since behind the policy it began; any other failure is none.
+fn class_behind(outcome: Outcome) -> Result<String, String> {
+    let died = DIED.iter().any(|words| outcome.why.contains(words));
+    match outcome.is_unwalled() && died {
+        true => Ok("died as it began".to_owned()),
+        false => Ok(outcome.walled()?.class()),
+    }
 }
 
 /// Whether the honest code did its work: a twin that always fails notices nothing.
@@ -248,7 +257,7 @@ fn told_by_honest_act(host: &Host, profile: &str, mutant: &Mutant) -> Result<Opt
         if after.is_unwalled() && mutant.mutation == Mutation::Narrow {
             continue;
         }
-        let after = after.walled()?.class();
+        let after = class_behind(after)?;
         if after != before {
             let told = format!("{HONEST} {call}: {after} instead of {before}");
             return Ok(Some(Fate::Killed(told)));

@@ -80,8 +80,8 @@ fn of<'a>(records: &'a [Value], id: &str, event: &str) -> Vec<&'a Value> {
 
 /// The last sum for these records.
 fn sum<'a>(records: &'a [Value], id: &str, what: &str) -> &'a Value {
-    let sums = of(records, id, "omitted").into_iter();
-    sums.filter(|sum| sum["of"] == what).last().unwrap()
+    let mut sums = of(records, id, "omitted").into_iter();
+    sums.rfind(|sum| sum["of"] == what).unwrap()
 }
 
 #[test]
