@@ -23,7 +23,6 @@ pub struct LogFile {
     dir: Dir,
     name: String,
     file: File,
-    size: u64,
     most: u64,
     /// The last line may have no end.
     torn: bool,
@@ -38,7 +37,6 @@ impl LogFile {
             dir,
             name: name.to_owned(),
             file,
-            size,
             most,
             // What a crash or a full disk left of a line ends before the next one.
             torn: size > 0,
@@ -50,8 +48,7 @@ impl LogFile {
     /// # Errors
     /// The line, or the end of it, is lost.
     pub fn line(&mut self, text: &str) -> std::io::Result<()> {
-        self.follow();
-        if self.size >= self.most {
+        if self.follow() >= self.most {
             self.rotate();
         }
         let mut line = String::with_capacity(text.len() + 2);
@@ -66,19 +63,19 @@ impl LogFile {
     }
 
     /// Other runs write to this file, too, and rotate it: what is written must not go
-    /// into one that has been moved away.
-    fn follow(&mut self) {
+    /// into one that has been moved away. Gives the size of the one that is there.
+    fn follow(&mut self) -> u64 {
         use std::os::unix::fs::MetadataExt as _;
         let named = std::fs::symlink_metadata(self.dir.path().join(&self.name));
         let Ok(own) = self.file.metadata() else {
-            return;
+            return 0;
         };
-        self.size = own.len();
         let same = named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
         if !same && let Ok(file) = self.dir.append(&self.name) {
-            self.size = file.metadata().map(|meta| meta.len()).unwrap_or(0);
             self.file = file;
+            return self.file.metadata().map(|meta| meta.len()).unwrap_or(0);
         }
+        own.len()
     }
 
     fn ends_a_line(&self) -> bool {
@@ -100,7 +97,6 @@ impl LogFile {
         let _ = std::fs::rename(self.dir.path().join(&self.name), numbered(1));
         if let Ok(file) = self.dir.append(&self.name) {
             self.file = file;
-            self.size = 0;
         }
     }
 }

@@ -142,6 +142,13 @@ impl Probe {
         own.or(calls.first()).map(String::as_str)
     }
 
+    /// Whether the probe host can run it: constructors are loaded, not called, and what
+    /// needs a machine of its own has none.
+    #[must_use]
+    pub fn is_hosted(&self) -> bool {
+        self.kinds.contains(&Kind::Native) && !self.constructor && !self.vm_only
+    }
+
     /// Whether these words of a report mean that nothing stopped it.
     #[must_use]
     pub fn is_reached(&self, said: &str) -> bool {

@@ -7,7 +7,7 @@ use gm_policy::{SeccompData, name_of};
 
 use super::run::{Host, Outcome, Way};
 use super::{Fate, Judged, Score};
-use crate::probes::{HONEST, Kind, Oracle, PERMITTED, Probe};
+use crate::probes::{HONEST, Oracle, PERMITTED, Probe};
 
 /// i386, whose calls a 64-bit process can make, too.
 const FOREIGN: u32 = 0x4000_0003;
@@ -139,10 +139,9 @@ fn way(variant: u32) -> Way {
 }
 
 /// Only an oracle that names the call is red as soon as the call is made, whatever else
-/// stops its effect. Constructors and what needs a machine of its own are not hosted.
+/// stops its effect.
 fn is_denied(probe: &Probe) -> bool {
-    let hosted = probe.kinds.contains(&Kind::Native) && !probe.constructor && !probe.vm_only;
-    hosted && matches!(probe.oracle, Oracle::Deny(_))
+    probe.is_hosted() && matches!(probe.oracle, Oracle::Deny(_))
 }
 
 fn judged(profile: &str, mutant: &Mutant, fate: Fate, live: bool) -> Judged {

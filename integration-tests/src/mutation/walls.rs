@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::bait::Bait;
 use super::run::{Host, Outcome, Way};
 use super::{Fate, Judged, Score};
-use crate::probes::{Group, Kind, Probe};
+use crate::probes::{Group, Probe};
 
 /// Rights to files of linux/landlock.h, by their bit.
 const RIGHTS: [&str; 16] = [
@@ -277,8 +277,7 @@ pub(super) fn judge(host: &Host, probes: &[Probe], score: &mut Score) -> Result<
 }
 
 fn fits(probe: &Probe, mutant: &Mutant) -> bool {
-    let hosted = probe.kinds.contains(&Kind::Native) && !probe.constructor && !probe.vm_only;
-    hosted && mutant.groups.contains(&probe.group) && !TIMED.contains(&probe.id.as_str())
+    probe.is_hosted() && mutant.groups.contains(&probe.group) && !TIMED.contains(&probe.id.as_str())
 }
 
 /// Runs, and what they gave before anything was changed.

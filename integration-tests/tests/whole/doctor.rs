@@ -84,6 +84,13 @@ fn expect_gap<'a>(ended: &'a Ended, id: &str, level: Option<&str>, fix: &str) ->
     said
 }
 
+/// Does what doctor says, as a person would.
+#[track_caller]
+fn follow(fix: &str) {
+    let mut shell = process::command("sh", Path::new("/"));
+    process::run(shell.args(["-c", fix]), b"").expect_exit(0);
+}
+
 #[track_caller]
 fn expect_ok(ended: &Ended, ids: &[&str]) {
     for id in ids {
@@ -409,11 +416,7 @@ fn a_home_that_others_can_read_is_refused_until_its_mode_is_mended() {
         asked.expect_refused(18, "store/unsafe-permissions");
         let fix = expect_gap(&asked, "home", None, "chmod 0700 ");
         expect_ok(&asked, &["landlock", "namespace-user"]);
-        let mended = process::run(
-            process::command("sh", Path::new("/")).args(["-c", fix]),
-            b"",
-        );
-        mended.expect_exit(0);
+        follow(fix);
         doctor(&home, &[], &[]).expect_exit(0);
     }
 }
@@ -437,11 +440,7 @@ fn a_home_of_somebody_else_is_refused_and_the_machine_is_looked_at_all_the_same(
     asked.expect_refused(18, "store/unsafe-permissions");
     let fix = expect_gap(&asked, "home", None, "chown -R 0 ");
     expect_ok(&asked, &["landlock", "namespace-user", "walled-child"]);
-    let mended = process::run(
-        process::command("sh", Path::new("/")).args(["-c", fix]),
-        b"",
-    );
-    mended.expect_exit(0);
+    follow(fix);
     doctor(&home, &[], &[]).expect_exit(0);
 }
 
