@@ -60,21 +60,23 @@ pub fn runner_frame(data: &[u8]) -> bool {
     if frame.is_empty() {
         return false;
     }
-    let (mut link, peer) = ends(PLENTY);
-    put(&peer, &frame);
-    drop(peer);
-    let read = within(MOST, "a frame", || link.recv(now()));
+    let (read, mut link) = within(MOST, "a frame", || {
+        let (mut link, peer) = ends(PLENTY);
+        put(&peer, &frame);
+        (link.recv(now()), link)
+    });
     let from_runner = read.is_ok();
     if let Ok(message) = read {
         same_again(&message, &frame);
     }
     assert!(matches!(link.recv(now()), Err(LinkError::Closed)));
 
-    let (broker, runner) = pair().unwrap();
-    put(&broker, &frame);
-    drop(broker);
-    let mut end = RunnerEnd::new(File::from(runner));
-    let read = within(MOST, "a frame", || end.recv());
+    let read = within(MOST, "a frame", || {
+        let (broker, runner) = pair().unwrap();
+        put(&broker, &frame);
+        drop(broker);
+        RunnerEnd::new(File::from(runner)).recv()
+    });
     let to_runner = read.is_ok();
     if let Ok(message) = read {
         same_again(&message, &frame);

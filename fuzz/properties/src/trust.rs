@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gm_manifest::{Fingerprint, Manifest, NamespacePattern, Refusal};
-use mind_gpg::{Artifact, RevocationTarget, SecretKey, SignedPlugin, TrustStore};
+use mind_gpg::{Artifact, RevocationTarget, SecretKey, SignedPlugin, TrustStore, VerifiedPlugin};
 use tempfile::TempDir;
 
 use crate::cost::within;
@@ -80,13 +80,14 @@ fn decent<T>(result: Result<T, Refusal>, classes: &[&str]) -> Option<T> {
 /// Bytes as the signature of a package: refused with a code unless the signed part
 /// and the numbers are the author's own, and quickly.
 pub fn signature_packet(data: &[u8]) -> bool {
-    let Some(signed) = plugin(&STANDARD.encode(data)) else {
+    let text = STANDARD.encode(data);
+    if plugin(&text).is_none() {
         return false;
-    };
+    }
     let place = place();
     let store = store(&place);
     store.add_key(AUTHOR, fingerprint(), &[any_id()]).unwrap();
-    let verdict = within(MOST, "a signature", || store.verify(signed, now()));
+    let verdict = within(MOST, "a signature", || verdict(&store, &text));
     let classes = ["signature", "key", "identity", "policy"];
     decent(verdict, &classes).is_some_and(|verified| {
         // Both numbers of an Ed25519 signature, without their lengths.
@@ -142,9 +143,13 @@ fn certificate(store: &TrustStore, data: &[u8]) -> bool {
     verify(store)
 }
 
+fn verdict(store: &TrustStore, signature: &str) -> Result<VerifiedPlugin, Refusal> {
+    store.verify(plugin(signature).unwrap(), now())
+}
+
 fn verify(store: &TrustStore) -> bool {
-    let signed = plugin(MANIFEST.signature().unwrap()).unwrap();
-    let verdict = within(MOST, "a verification", || store.verify(signed, now()));
+    let signature = MANIFEST.signature().unwrap();
+    let verdict = within(MOST, "a verification", || verdict(store, signature));
     decent(
         verdict,
         &["signature", "key", "identity", "policy", "store", "revoked"],
