@@ -44,6 +44,12 @@ fn show(
     let plan = plan(&args.input, &home, &config)?;
     let (level, landlock_abi) = machine(&args.host, &home, &config)?;
     let plan = plan.on_kernel(landlock_abi);
+    let least = config.isolation.min.max(Level::L3);
+    if level < least {
+        output.note(&format!(
+            "no plugin starts there: that machine gives {level}, {least} is the least"
+        ));
+    }
     let stages = match args.stage {
         Stage::Loading => Stages::Loading,
         Stage::Running => Stages::Running,
@@ -166,6 +172,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
 struct Machine {
     level: String,
     landlock_abi: u32,
+    /// Absent = as here.
+    arch: Option<String>,
 }
 
 /// Which of its lines says it, in the saved output of `gm-broker doctor --format json`.
@@ -194,8 +202,15 @@ fn described(file: &Path) -> Result<(Level, u32), Refusal> {
     let bad = |what: &dyn std::fmt::Display| usage(format!("{}: {what}", file.display()));
     let bytes = plain_file::read(file, MAX_HOST_FILE).map_err(|error| bad(&error))?;
     let machine = machine_in(&bytes).map_err(|error| bad(&error))?;
-    let level =
-        Level::from_name(&machine.level).ok_or_else(|| bad(&"level must be L2, L3 or L4"))?;
+    let here = std::env::consts::ARCH;
+    if let Some(arch) = machine.arch.filter(|arch| arch != here) {
+        return Err(bad(&format!("it is of a machine with {arch}, not {here}")));
+    }
+    let level = match &*machine.level {
+        "L0" => Err("there are no walls on that machine (L0), so no policy either"),
+        name => Level::from_name(name).ok_or("level must be L2, L3 or L4"),
+    };
+    let level = level.map_err(|what| bad(&what))?;
     if !(1..=LANDLOCK_NEWEST).contains(&machine.landlock_abi) {
         return Err(bad(&format!("landlock_abi must be 1 to {LANDLOCK_NEWEST}")));
     }
@@ -240,6 +255,8 @@ mod tests {
             "{\"level\":\"L4\"}",
             "{\"level\":\"L9\",\"landlock_abi\":7}",
             "{\"level\":\"L4\",\"landlock_abi\":0}",
+            "{\"level\":\"L0\",\"landlock_abi\":7}",
+            "{\"level\":\"L4\",\"landlock_abi\":7,\"arch\":\"riscv64\"}",
         ] {
             std::fs::write(&file, text).unwrap();
             assert_eq!(

@@ -4,10 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::process::{builder, run};
+use crate::process::builder;
 use crate::{binary, project};
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// A directory with the product's binaries, where `gm-run-wasm` is the hostile
 /// peer. Made once a process.
@@ -43,7 +41,7 @@ pub fn as_requester() -> &'static Path {
 fn with_peer_as(engine: &str, directory: &str) -> PathBuf {
     let directory = project().join("target/hostile-peer").join(directory);
     std::fs::create_dir_all(&directory).unwrap();
-    fill(&directory, engine, &build());
+    fill(&directory, engine, &binary("gm-hostile-peer"));
     directory
 }
 
@@ -85,25 +83,6 @@ fn put(from: &Path, to: &Path) {
     let new = to.with_extension("new");
     std::fs::copy(from, &new).unwrap();
     std::fs::rename(new, to).unwrap();
-}
-
-fn build() -> PathBuf {
-    let target = project().join("target/hostile-peer");
-    let mut cargo = cargo();
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    cargo.args([
-        "build",
-        "--locked",
-        "--release",
-        "--quiet",
-        "--target",
-        TARGET,
-    ]);
-    cargo
-        .arg("--manifest-path")
-        .arg(project().join("integration-tests/hostile-peer/Cargo.toml"));
-    run(cargo.arg("--target-dir").arg(&target), b"").expect_exit(0);
-    target.join(TARGET).join("release/gm-hostile-peer")
 }
 
 /// Cargo, with what it needs of the environment.

@@ -130,7 +130,7 @@ impl Limits {
         section.read("reply", &mut to.reply, document)?;
         section.read("log_lines", &mut to.log_lines, count)?;
         section.read("log_flood", &mut to.log_flood, count)?;
-        section.read("log_file", &mut to.log_file, size)?;
+        section.read("log_file", &mut to.log_file, log_file)?;
         section.read("cache", &mut to.cache, size)?;
         section.read("compile_time", &mut to.compile_time, |item| {
             item.fit_told(Millis::parse)
@@ -149,6 +149,14 @@ fn document(item: Item<'_>) -> Result<Bytes, Refusal> {
     match item.fit(Bytes::parse)? {
         size if size <= Bytes::mb(16) => Ok(size),
         _ => Err(item.refuse("it is at most 16mb")),
+    }
+}
+
+/// Less than this, and what plugins cause leaves no room for the run's own records.
+fn log_file(item: Item<'_>) -> Result<Bytes, Refusal> {
+    match item.fit(Bytes::parse)? {
+        size if size >= Bytes::mb(1) => Ok(size),
+        _ => Err(item.refuse("it is at least 1mb")),
     }
 }
 

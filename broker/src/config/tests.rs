@@ -234,6 +234,7 @@ fn values_out_of_type_or_range_are_refused() {
         "[limits]\nplugins = 0",
         "[limits]\nplugins = \"64\"",
         "[limits]\nevent = \"17mb\"",
+        "[limits]\nlog_file = \"1023kb\"",
         "[restart]\nmax = -1",
         "[http]\ntimeout = \"1ms\"",
         "[http]\nbody = \"17mb\"",

@@ -99,12 +99,17 @@ fn is_module(manifest: &Manifest, artifact: &Artifact) -> bool {
 }
 
 fn of_its_kind(manifest: &Manifest, path: &str, bytes: &[u8]) -> Option<Finding> {
-    let (fits, rule) = match manifest.kind() {
-        Kind::Wasm => (bytes.starts_with(WASM), "is no WebAssembly binary module"),
-        Kind::Native => (bytes.starts_with(ELF), "is no ELF file"),
-        Kind::Lua | Kind::Js => (std::str::from_utf8(bytes).is_ok(), "is no UTF-8 text"),
+    let rule = match manifest.kind() {
+        Kind::Wasm if bytes.starts_with(WASM) => None,
+        Kind::Wasm => Some("is no WebAssembly binary module"),
+        Kind::Native => not_elf(bytes, manifest.abi()),
+        // What is compiled may be UTF-8 by chance.
+        Kind::Lua | Kind::Js => match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => None,
+            _ => Some("is no UTF-8 text"),
+        },
     };
-    (!fits).then(|| {
+    rule.map(|rule| {
         let detail = format!("{path} {rule}");
         let remedy = "build it again, and name what the build made as entrypoint";
         finding(
@@ -115,6 +120,22 @@ fn of_its_kind(manifest: &Manifest, path: &str, bytes: &[u8]) -> Option<Finding>
             remedy,
         )
     })
+}
+
+/// What the first bytes say against it (elf(5)); the runner reads the whole file.
+fn not_elf(bytes: &[u8], abi: Abi) -> Option<&'static str> {
+    const HEADER: usize = 64;
+    const X86_64: &[u8] = &62_u16.to_le_bytes();
+    const SHARED: &[u8] = &3_u16.to_le_bytes();
+    let head = |from: usize| bytes.get(from..from + 2).unwrap_or_default();
+    match () {
+        () if !bytes.starts_with(ELF) => Some("is no ELF file"),
+        () if bytes.len() < HEADER => Some("is cut off: it has less than an ELF header"),
+        // 64 bits, little endian.
+        () if head(4) != [2, 1] || head(18) != X86_64 => Some("is no ELF file for x86-64"),
+        () if abi != Abi::Program1 && head(16) != SHARED => Some("is no shared object"),
+        () => None,
+    }
 }
 
 /// What a manifest's hooks are called, each with its key.
@@ -333,6 +354,30 @@ fn record(manifest: &Manifest, found: &Finding) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_elf_header_says_which_machine_and_form_it_is_of() {
+        let header = |class: u8, form: u8, machine: u8| {
+            let mut bytes = [ELF, &[class, 1]].concat();
+            bytes.resize(64, 0);
+            bytes[16] = form;
+            bytes[18] = machine;
+            bytes
+        };
+        let (shared, executable) = (header(2, 3, 62), header(2, 2, 62));
+        assert_eq!(not_elf(&shared, Abi::Gm2), None);
+        assert_eq!(not_elf(&shared, Abi::Program1), None);
+        assert_eq!(not_elf(&executable, Abi::Program1), None);
+        for (bytes, abi, part) in [
+            (&executable[..], Abi::Gm2, "shared object"),
+            (&shared[..63], Abi::Gm2, "cut off"),
+            (b"#!/bin/sh\n", Abi::Program1, "no ELF"),
+            (&header(1, 3, 62), Abi::Gm2, "x86-64"),
+            (&header(2, 3, 183), Abi::Gm2, "x86-64"),
+        ] {
+            assert!(not_elf(bytes, abi).unwrap().contains(part), "{part}");
+        }
+    }
 
     #[test]
     fn an_export_is_told_from_the_same_letters_elsewhere() {

@@ -1,7 +1,7 @@
 //! From the table to rows: which are run, in which order, and what each comes to.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -35,7 +35,14 @@ use crate::probes::{self, ControlClass, Kind, Probe};
 pub(super) fn carry_out(asked: Asked) -> Result<u8, Usage> {
     let json = asked.is_json();
     match asked.verb {
-        Verb::List(args) => Ok(list(&args.only, json)),
+        Verb::List(args) => Ok(match list(&args.only, json) {
+            // A reader that has seen enough has what it wanted.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                say(&format!("error: stdout: {error}"));
+                70
+            }
+            _ => 0,
+        }),
         Verb::Run(args) => {
             let own = std::fs::read_link("/proc/self/exe").unwrap_or_default();
             let dir = super::hosted::beside(&own).ok_or_else(|| {
@@ -59,7 +66,7 @@ fn wanted(only: &[String], probe: &Probe) -> bool {
 }
 
 /// `harness list`.
-fn list(only: &[String], json: bool) -> u8 {
+fn list(only: &[String], json: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     for probe in probes::table().iter().filter(|probe| wanted(only, probe)) {
         let kinds: Vec<String> = probe.kinds.iter().map(name).collect();
@@ -84,19 +91,13 @@ fn list(only: &[String], json: bool) -> u8 {
                 probe.why
             )
         };
-        // A reader that has seen enough has what it wanted.
-        if said.is_err() {
-            return 0;
-        }
+        said?;
     }
     if json {
-        let _ = writeln!(
-            out,
-            "{}",
-            json!({"schema": SCHEMA, "kind": "end", "result": "ok", "exit": 0})
-        );
+        let end = json!({"schema": SCHEMA, "kind": "end", "result": "ok", "exit": 0});
+        writeln!(out, "{end}")?;
     }
-    0
+    out.flush()
 }
 
 /// A row to run.

@@ -71,8 +71,10 @@ fn request_that_is_never_granted_fails_the_check() {
 fn code_that_can_not_be_what_the_manifest_says_fails_the_check() {
     let text = Package::with_code("com.test.text", b"(module)");
     let hookless = Package::of("missing-export");
+    let compiled = Package::script("compiled", "lua", "\0asm\u{1}\0\0\0");
     for (package, code) in [
         (text, "check/not-this-kind"),
+        (compiled, "check/not-this-kind"),
         (hookless, "check/missing-export"),
     ] {
         let checked = check(&package);

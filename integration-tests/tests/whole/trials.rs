@@ -19,6 +19,10 @@ function on_commit_analyzed(commit)
   if what == 'log' then gm.log('info', 'one'); gm.log('warn', 'two') end
   if what == 'config' then return { value = gm.config_get('test.key') } end
   if what == 'other' then return { value = gm.config_get('other.key') } end
+  if what == 'many' then
+    for _ = 1, 100 do pcall(gm.config_get, 'listed') end
+    pcall(gm.config_get, 'hidden')
+  end
   if what == 'there' then return { kind = gm.node_get('there').kind } end
   if what == 'nothing' then return nil end
   if what == 'keep' then
@@ -240,6 +244,22 @@ fn denied_call_is_shown_with_the_manifest_s_line_to_add() {
     assert_eq!(failure["add"], "config = [\"test.*\", \"other.key\"]");
     let expected = format!("{case}[expect]\ndenied = [\"config_get other.key\"]\n");
     tested(&home, &package, &[("denied.toml", &expected)]).expect_exit(0);
+}
+
+#[test]
+fn denial_that_was_only_counted_is_in_no_list_of_objects() {
+    let home = Home::new();
+    let case = event("many", "");
+    let listed = format!("{case}[expect]\ndenied = [\"config_get listed\"]\n");
+    let told = tested(&home, &plugin(), &[("many.toml", &listed)]);
+    told.expect_exit(1);
+    let failure = &failures(&told)[0];
+    assert_eq!(
+        (&failure["what"], &failure["got"]),
+        (&json!("denied"), &json!("config_get"))
+    );
+    let all = format!("{case}[expect]\ndenied = [\"config_get\"]\n");
+    tested(&home, &plugin(), &[("many.toml", &all)]).expect_exit(0);
 }
 
 #[test]

@@ -23,10 +23,11 @@ const READ_FILE: u64 = 1 << 2;
 
 /// One of the shipped binaries.
 pub(crate) fn binary(name: &str) -> PathBuf {
-    let kind = name
-        .trim_start_matches("gm-")
-        .replace("make-warm", "compile-wasm");
-    let place = format!("../target/engines/{kind}/x86_64-unknown-linux-gnu/release/{name}");
+    let linked = match name {
+        "gm-run-native" => "dynamic",
+        _ => "static",
+    };
+    let place = format!("../target/engines/{linked}/x86_64-unknown-linux-gnu/release/{name}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
     assert!(
         path.exists(),

@@ -156,6 +156,7 @@ impl<'a> Judged<'a> {
                 ..Failure::new("denied", self.line_of(seq), words)
             });
         }
+        failures.extend(self.unseen_denials());
         for wanted in expected {
             if !self
                 .events("denied")
@@ -166,6 +167,32 @@ impl<'a> Judged<'a> {
             }
         }
         failures
+    }
+
+    /// Denials that were only counted: nobody saw what they were for, so that only a
+    /// case that lists all of the call's means them.
+    fn unseen_denials(&self) -> Vec<Failure> {
+        let mut unseen = BTreeMap::new();
+        for record in self.events("omitted") {
+            let number = |member: &str| record.get(member).and_then(Value::as_u64).unwrap_or(0);
+            let missing = number("total").saturating_sub(number("written"));
+            if text(record, "of") == "denied" && missing > 0 {
+                // The last one is of the whole run.
+                unseen.insert(text(record, "call"), missing);
+            }
+        }
+        unseen.retain(|call, _| self.case.expect.denied.iter().all(|wanted| wanted != call));
+        let failure = |(call, missing): (&str, u64)| {
+            let text = format!(
+                "denied: {missing} more of {call}, which were only counted; \
+                 `denied = [\"{call}\"]` lists all of them"
+            );
+            Failure {
+                got: json!(call),
+                ..Failure::new("denied", self.case.expect_line, text)
+            }
+        };
+        unseen.into_iter().map(failure).collect()
     }
 
     /// The line of the event with this number, from 1.

@@ -1,6 +1,7 @@
 //! The forms of a report. JSON is the source of truth, the others are made of the same
 //! rows.
 
+mod human;
 mod json;
 mod junit;
 mod page;
@@ -44,6 +45,8 @@ pub enum Format {
     Markdown,
     /// For people, with a browser.
     Html,
+    /// For people, a few lines: what stdout holds where nothing else was asked for.
+    Human,
 }
 
 impl Format {
@@ -71,6 +74,7 @@ impl Format {
             Self::Sarif => sarif::write(whole),
             Self::Markdown => pages::page(whole).markdown(),
             Self::Html => pages::page(whole).html(),
+            Self::Human => human::write(whole),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Block, Page, Whole};
 
 /// The page of a run.
 pub(super) fn page(whole: &Whole<'_>) -> Page {
-    let mut blocks = vec![summary(whole), facts(whole)];
+    let mut blocks = vec![Block::Words(sum(whole)), facts(whole)];
     blocks.extend(failures(whole));
     if let Some(comparison) = whole.comparison {
         blocks.extend([heading("Side by side"), comparison.clone()]);
@@ -33,7 +33,8 @@ fn heading(text: &str) -> Block {
     Block::Heading(text.to_owned())
 }
 
-fn summary(whole: &Whole<'_>) -> Block {
+/// What all rows come to, in words.
+pub(super) fn sum(whole: &Whole<'_>) -> String {
     let it = whole.summary;
     let mut words = format!(
         "exit {}: {} contained ({} by evaluation), {} stopped elsewhere, {} escaped, {} vacuous ({} variants), {} degraded, {} not proved, {} twins failed, {} waived",
@@ -59,7 +60,7 @@ fn summary(whole: &Whole<'_>) -> Block {
         words.push_str("; missed: ");
         words.push_str(missed);
     }
-    Block::Words(words)
+    words
 }
 
 fn facts(whole: &Whole<'_>) -> Block {
@@ -92,7 +93,8 @@ fn facts(whole: &Whole<'_>) -> Block {
     }
 }
 
-fn failures(whole: &Whole<'_>) -> Vec<Block> {
+/// Rows that don't hold, escapes first.
+pub(super) fn failed<'a>(whole: &Whole<'a>) -> Vec<&'a Row> {
     let failed = |row: &&Row| {
         let standing = row.standing(whole.strict);
         matches!(
@@ -100,9 +102,13 @@ fn failures(whole: &Whole<'_>) -> Vec<Block> {
             Standing::Failure(_) | Standing::Error | Standing::Waived
         )
     };
-    // Escapes first.
     let mut rows: Vec<&Row> = whole.rows.iter().filter(failed).collect();
     rows.sort_by_key(|row| row.verdict != Class::Escaped);
+    rows
+}
+
+fn failures(whole: &Whole<'_>) -> Vec<Block> {
+    let rows = failed(whole);
     if rows.is_empty() {
         return Vec::new();
     }
@@ -200,7 +206,7 @@ fn ablations(whole: &Whole<'_>) -> Vec<Block> {
 }
 
 /// Each variant, also of rows whose others prove something.
-fn vacuous(whole: &Whole<'_>) -> Vec<String> {
+pub(super) fn vacuous(whole: &Whole<'_>) -> Vec<String> {
     let each = |row: &Row| {
         let title = row.title();
         row.vacuous()

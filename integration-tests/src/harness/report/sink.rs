@@ -16,7 +16,8 @@ pub(in super::super) struct Sink {
 }
 
 impl Sink {
-    /// Opens all; `json` also wants JSON on stdout.
+    /// Opens all; `json` also wants JSON on stdout, where people read a few lines unless
+    /// something else was asked for.
     ///
     /// # Errors
     /// A file that can't be written.
@@ -24,8 +25,13 @@ impl Sink {
         asked: &[(Format, Option<PathBuf>)],
         json: bool,
     ) -> Result<Vec<Self>, Usage> {
-        let also = (Format::Json, None);
-        let also = (json && !asked.contains(&also)).then_some(also);
+        let on_stdout = asked.iter().filter(|(_, file)| file.is_none());
+        let on_stdout: Vec<Format> = on_stdout.map(|(format, _)| *format).collect();
+        let also = match json {
+            true => (!on_stdout.contains(&Format::Json)).then_some(Format::Json),
+            false => on_stdout.is_empty().then_some(Format::Human),
+        };
+        let also = also.map(|format| (format, None));
         let open = |(format, path): (Format, Option<PathBuf>)| {
             let opened = path.as_deref().map(open).transpose()?;
             Ok(Self {
@@ -106,6 +112,20 @@ mod tests {
             std::fs::read_to_string(&path).unwrap(),
             Format::Tap.write(&whole)
         );
+    }
+
+    #[test]
+    fn people_read_stdout_where_nothing_else_goes_there() {
+        let formats = |asked: &[(Format, Option<PathBuf>)], json| {
+            let sinks = Sink::all(asked, json).unwrap();
+            let formats = sinks.into_iter().map(|sink| sink.format);
+            formats.collect::<Vec<_>>()
+        };
+        let null = (Format::Tap, Some(PathBuf::from("/dev/null")));
+        assert_eq!(formats(&[], false), [Format::Human]);
+        assert_eq!(formats(&[null], false), [Format::Tap, Format::Human]);
+        assert_eq!(formats(&[(Format::Tap, None)], false), [Format::Tap]);
+        assert_eq!(formats(&[], true), [Format::Json]);
     }
 
     #[test]
