@@ -51,9 +51,9 @@ def main():
             words[row["id"]][name] = WORDS[row["verdict"]]
             # Each run has one of ours beside it; the worst of them counts.
             if (ours := row["evidence"].get("gm-broker")) is not None:
-                known = words[row["id"]].get("gm-broker", "stopped")
-                worse = sorted([WORDS[ours["verdict"]], known], key=RANKS.index)
-                words[row["id"]]["gm-broker"] = worse[-1]
+                known = words[row["id"]].get("gm-broker")
+                both = [word for word in (known, WORDS[ours["verdict"]]) if word]
+                words[row["id"]]["gm-broker"] = max(both, key=RANKS.index)
     columns = [*LAUNCHERS, "gm-broker"]
     for row in words.values():
         row.setdefault("gm-broker", "not proved")

@@ -17,6 +17,7 @@
 pub mod acts;
 pub mod harness;
 pub mod home;
+pub mod interrupted;
 pub mod kernel;
 pub mod machine_code;
 pub mod mutation;

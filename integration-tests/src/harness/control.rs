@@ -139,14 +139,15 @@ fn constructed(object: &[u8], case: &Case) -> std::io::Result<Control> {
     let path = bait.path().join("constructor.so");
     std::fs::write(&path, object)?;
     let mut line = command("true", &bait.data());
-    line.env("LD_PRELOAD", &path);
+    // The loader says what it runs, ld.so(8): not every `true` has one.
+    line.env("LD_PRELOAD", &path).env("LD_DEBUG", "init");
     if rustix::process::geteuid().is_root() {
         line.uid(NOBODY).gid(NOBODY);
     }
     let ran = exec::run(&mut line, limit(case))?;
     let how = ran.ending();
-    // A loader that doesn't load it says so, and goes on.
-    let loaded = ran.stderr.is_empty();
+    let begun = format!("calling init: {}", path.display());
+    let loaded = ran.stderr.contains(&begun);
     let endless = case.probe.is_reached("no-end");
     match loaded && ((endless && ran.timed_out) || (!endless && ran.exit == Some(0))) {
         true => Ok(Control::Worked(Worked::seen(

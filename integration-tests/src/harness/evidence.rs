@@ -6,6 +6,10 @@ use serde_json::Value;
 
 use crate::probes::Said;
 
+/// The most bytes of one logged line: twice of what the product cuts it at, since what it
+/// escapes grows.
+pub const LONGEST_LINE: usize = 8 << 10;
+
 /// A probe's one line. It is a claim: what counts is what is seen from outside.
 pub type Report = Said;
 

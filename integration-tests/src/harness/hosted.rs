@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::bait::Bait;
 use super::borrowed::Borrowed;
 use super::evaluate::Filters;
-use super::evidence::{Hosted, Ran};
+use super::evidence::{Hosted, LONGEST_LINE, Ran};
 use super::exec;
 use super::left::{self, Traces};
 use super::table::{Case, name};
@@ -288,7 +288,6 @@ fn core_of(limits: &str) -> Option<u64> {
 
 /// Lines of the log that paint, have no bounds, or another's name.
 fn forged(ran: &Ran, plugin: &str) -> Vec<String> {
-    const LONGEST: usize = 16 << 10;
     let harmful = |c: char| {
         let paints = c.is_control() && !matches!(c, '\n' | '\t');
         paints || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -297,6 +296,15 @@ fn forged(ran: &Ran, plugin: &str) -> Vec<String> {
     for (name, said) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
         if said.contains(harmful) {
             all.push(format!("log: {name} holds what paints"));
+        }
+    }
+    // A line of a plugin's that begins one of its own is a record of nobody's. What the
+    // bound of the output cut is no line.
+    let whole = ran.stdout.split_inclusive('\n');
+    let whole = whole.filter(|line| line.ends_with('\n') && !line.trim().is_empty());
+    for line in whole {
+        if serde_json::from_str::<Value>(line).is_err() {
+            all.push(format!("log: a line that is no record: {line:?}"));
         }
     }
     for line in ran
@@ -311,7 +319,7 @@ fn forged(ran: &Ran, plugin: &str) -> Vec<String> {
         }
         if line["text"]
             .as_str()
-            .is_some_and(|text| text.len() > LONGEST)
+            .is_some_and(|text| text.len() > LONGEST_LINE)
         {
             all.push("log: a line without bounds".to_owned());
         }

@@ -6,7 +6,25 @@ use super::evaluate::Filters;
 use super::evidence::{Ending, Hosted, Report};
 use super::table::{Case, name};
 use super::verdict::Verdict;
-use crate::probes::{ControlClass, Layer, Oracle, SetOff, State};
+use crate::probes::{Layer, Oracle, SetOff, State};
+
+/// What says no.
+const DENIALS: [&str; 3] = ["EPERM", "EACCES", "ENOSYS"];
+/// What says that the thing isn't there.
+const NOT_THERE: [&str; 12] = [
+    "ENOENT",
+    "ENOTDIR",
+    "ENXIO",
+    "ENODEV",
+    "EROFS",
+    "EXDEV",
+    "ENETUNREACH",
+    "EHOSTUNREACH",
+    "ENETDOWN",
+    "EADDRNOTAVAIL",
+    "EAFNOSUPPORT",
+    "ECONNREFUSED",
+];
 
 /// What stopped a probe. Made here alone, out of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,21 +74,6 @@ impl Stopped {
         (quiet, hidden): (bool, bool),
         own: &[String],
     ) -> Option<Self> {
-        const DENIALS: [&str; 3] = ["EPERM", "EACCES", "ENOSYS"];
-        const NOT_THERE: [&str; 12] = [
-            "ENOENT",
-            "ENOTDIR",
-            "ENXIO",
-            "ENODEV",
-            "EROFS",
-            "EXDEV",
-            "ENETUNREACH",
-            "EHOSTUNREACH",
-            "ENETDOWN",
-            "EADDRNOTAVAIL",
-            "EAFNOSUPPORT",
-            "ECONNREFUSED",
-        ];
         // The kernel's own answers to what got through to it.
         const REACHED: [&str; 3] = ["EBADF", "EFAULT", "EINVAL"];
         const SIGSYS: i32 = 31;
@@ -275,25 +278,22 @@ fn of_the_code(code: &str) -> bool {
         || matches!(code, "policy/import-not-granted" | "policy/limit-too-small")
 }
 
-/// Code that is an attack by being loaded: it may end in any typed way, and where its
-/// neighbour is what counts it may also live.
+/// Code that is an attack by being loaded. Where its neighbour is what counts it may end in
+/// any typed way, or live; other code is refused, or stopped by a wall of its row.
 fn loading(case: &Case, ending: &Ending) -> Shown {
     let typed = matches!(&*ending.name, "failed" | "trapped");
-    match (
-        bounded(case, ending, &Filters::default()),
-        &case.probe.oracle,
-    ) {
-        (Some(shown), _) => shown,
-        (None, Oracle::State(State::Neighbour)) if ending.name == "finished" => {
+    let by_neighbour = case.probe.oracle == Oracle::State(State::Neighbour);
+    let finished = ending.name == "finished";
+    if by_neighbour && typed {
+        return Shown::Stopped(Stopped::by(own(case), format!("ended: {}", ending.name)));
+    }
+    match bounded(case, ending, &Filters::default()) {
+        Some(shown) => shown,
+        None if by_neighbour && finished => {
             Shown::Stopped(Stopped::by(own(case), "loaded, within all limits"))
         }
-        (None, _) if typed => {
-            Shown::Stopped(Stopped::by(own(case), format!("ended: {}", ending.name)))
-        }
-        (None, _) if ending.name == "finished" => {
-            Shown::Escaped("it was loaded, and ran".to_owned())
-        }
-        (None, _) => Shown::Unproved(format!("ended: {}", ending.name)),
+        None if finished => Shown::Escaped("it was loaded, and ran".to_owned()),
+        None => Shown::Unproved(format!("ended: {}", ending.name)),
     }
 }
 
@@ -467,29 +467,30 @@ fn ended(
     }
 }
 
-/// The endings by which a wall stops a process, each with the layer that the records
-/// name. A crash is none of them. A filter counts at the calls that the row names, the
-/// clock where the row expects it.
+/// The endings by which a wall stops a process, each where the row expects one of the
+/// walls that end so. A crash is none of them. A filter counts at the calls that the row
+/// names.
 fn bounded(case: &Case, ending: &Ending, filters: &Filters) -> Option<Shown> {
-    const WALLS: [&str; 4] = [
-        "out_of_memory",
-        "too_many_processes",
-        "protocol_violation",
-        "log_flood",
+    const WALLS: [(&str, &[Layer]); 6] = [
+        ("timed_out", &[Layer::Deadline]),
+        (
+            "out_of_memory",
+            &[Layer::Cgroup, Layer::Rlimits, Layer::Engine],
+        ),
+        ("too_many_processes", &[Layer::Cgroup, Layer::Rlimits]),
+        ("protocol_violation", &[Layer::Broker]),
+        ("log_flood", &[Layer::Broker]),
+        ("trapped", &[Layer::Engine]),
     ];
     if ending.name == "forbidden_syscall" {
         let calls: Vec<&str> = case.probe.stopped_at.iter().map(String::as_str).collect();
         return Some(forbidden(&calls, ending, filters));
     }
-    let by_clock = ending.name == "timed_out";
-    if by_clock && !case.probe.is_stopped_by(Layer::Deadline) {
-        let why = "the clock ended it, which is no wall of its row";
-        return Some(Shown::Unproved(why.to_owned()));
-    }
-    // A trap is an engine's own wall, and nobody else's.
-    let by_engine = ending.name == "trapped" && case.probe.control == ControlClass::E;
-    if !WALLS.contains(&&*ending.name) && !by_engine && !by_clock {
-        return None;
+    let mut walls = WALLS.iter();
+    let (_, walls) = walls.find(|(name, _)| *name == ending.name)?;
+    if !walls.iter().any(|wall| case.probe.is_stopped_by(*wall)) {
+        let why = format!("{}, which is no wall of its row", ending.name);
+        return Some(Shown::Unproved(why));
     }
     let layer = ending.layer.as_deref().unwrap_or("unknown");
     let stopped = Stopped::by(layer, format!("ended: {}", ending.name));
@@ -506,11 +507,12 @@ fn own_layer(case: &Case, report: &Report) -> Shown {
 
 /// The kernel said no for another reason than the expected one. Which, nobody knows; the
 /// row's first backup is what is behind it. With none, or with an answer that the kernel
-/// has for bad arguments, it is nobody's wall, unless the row says that it is.
+/// has for bad arguments or for want of room, it is nobody's wall, unless the row says that
+/// it is.
 fn other_layer(case: &Case, report: &Report) -> Shown {
-    const BAD_ARGUMENTS: [&str; 3] = ["EBADF", "EFAULT", "EINVAL"];
     let listed = case.probe.stops.contains(&report.said);
-    let errno = report.said.starts_with('E') && !BAD_ARGUMENTS.contains(&&*report.said);
+    let said = &*report.said;
+    let errno = DENIALS.contains(&said) || NOT_THERE.contains(&said);
     match case.probe.backup.first() {
         Some(backup) if listed || errno => {
             let words = format!("said {}", report.said);

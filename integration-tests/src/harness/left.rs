@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::kernel::{Process, within};
+use crate::kernel::{Process, group_directory, within};
 
 /// How long the end of a run may take to be complete.
 const SOON: Duration = Duration::from_secs(2);
@@ -53,10 +53,7 @@ impl Traces {
             let Some(path) = path.filter(|path| !path.is_empty()) else {
                 continue;
             };
-            for root in ["/sys/fs/cgroup", &format!("/sys/fs/cgroup/{controller}")] {
-                self.groups
-                    .push(Path::new(root).join(path.trim_start_matches('/')));
-            }
+            self.groups.push(group_directory(controller, path));
         }
     }
 }

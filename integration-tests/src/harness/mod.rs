@@ -39,6 +39,8 @@ use std::io::{Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
+use crate::interrupted;
+
 /// The schema of every object that is printed.
 pub const SCHEMA: &str = "gm.harness/1";
 
@@ -56,21 +58,24 @@ pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
         Err(answered) => return answered,
     };
     let json = asked.is_json();
+    if let Err(error) = interrupted::watch() {
+        say(&format!("signals end this at once: {error}"));
+    }
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| run::carry_out(asked)));
-    let (exit, detail) = match done {
-        Ok(Ok(exit)) => return exit,
-        Ok(Err(Usage(why))) => (2, why),
-        Err(panic) => (
-            70,
-            format!("the harness itself failed: {}", words_of(panic.as_ref())),
-        ),
+    let (exit, code, detail) = match (done, interrupted::exit()) {
+        (_, Some(exit)) => (exit, None, "interrupted: nothing is reported".to_owned()),
+        (Ok(Ok(exit)), None) => return exit,
+        (Ok(Err(Usage(why))), None) => (2, Some("usage/arguments"), why),
+        (Err(panic), None) => {
+            let why = format!("the harness itself failed: {}", words_of(panic.as_ref()));
+            (70, Some("internal/panic"), why)
+        }
     };
     say(&format!("error: {detail}"));
     if json {
         let last = serde_json::json!({
             "schema": SCHEMA, "kind": "error", "result": "error", "exit": exit,
-            "code": if exit == 2 { "usage/arguments" } else { "internal/panic" },
-            "detail": detail,
+            "code": code, "detail": detail,
         });
         let _ = writeln!(std::io::stdout().lock(), "{last}");
     }

@@ -25,6 +25,7 @@ use super::under::{self, Launcher};
 use super::verdict::Class;
 use super::waivers::Waivers;
 use super::{SCHEMA, Usage, caught, say};
+use crate::interrupted;
 use crate::mutation;
 use crate::probes::{self, ControlClass, Kind, Probe};
 
@@ -161,6 +162,9 @@ impl Run {
             return Err(Usage("no probe fits --only and --profile".to_owned()));
         }
         let mut rows = self.all(tasks);
+        if let Some(exit) = interrupted::exit() {
+            return Ok(exit);
+        }
         // Beside another launcher, ours are there to compare.
         let (mut theirs, ours): (Vec<Row>, Vec<Row>) = rows
             .drain(..)
@@ -172,6 +176,9 @@ impl Run {
             .map(|text| under::table(text, &theirs, &ours));
         under::note_ours(&mut theirs, &ours);
         let mut beside = self.scored();
+        if let Some(exit) = interrupted::exit() {
+            return Ok(exit);
+        }
         beside.missed.extend(self.waivers.apply(&mut theirs));
         beside.missed.extend(self.missed(&theirs));
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -271,10 +278,13 @@ impl Run {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop_front();
-            let Some((at, task)) = next else {
+            let Some((at, task)) = next.filter(|_| interrupted::exit().is_none()) else {
                 return;
             };
             let row = self.row(&task, worker);
+            if interrupted::exit().is_some() {
+                return;
+            }
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             self.progress(done.len() + 1, total, &row);
             done.push((at, row));
@@ -333,6 +343,9 @@ impl Run {
 
     /// One variant; whatever fails in the harness itself is an error, never a pass.
     fn attempt(&self, case: &Case, twin: &Outcome, worker: usize) -> Attempt {
+        if let Err(why) = interrupted::check() {
+            return Attempt::broken(case, why);
+        }
         let tried = caught(|| self.tried(case, twin, worker));
         let mut attempt = tried.unwrap_or_else(|why| Attempt::broken(case, why));
         let ablation = self.ablation.as_ref();

@@ -154,6 +154,7 @@ impl Host {
 
     fn run(&self, profile: &str, options: &[String], words: &[String]) -> Result<String, String> {
         let once = || {
+            crate::interrupted::check()?;
             let mut host = command(&self.path, &self.dir);
             host.args(["--profile", profile]).args(options).args(words);
             let ran = host.output().map_err(|error| error.to_string())?;

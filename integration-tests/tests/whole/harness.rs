@@ -1,13 +1,18 @@
 //! `gm-broker harness`: real probes are contained, and whatever is broken about the
 //! harness itself, a launcher or the product is never taken for a wall.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use gm_integration_tests::home::{Home, copy_binaries, text as path_text};
-use gm_integration_tests::process::{command, run};
+use gm_integration_tests::kernel::within;
+use gm_integration_tests::process::{Live, command, run};
 use gm_integration_tests::records::text;
 use gm_integration_tests::skip::{below_l4, lacks};
 use gm_integration_tests::{Ended, binary, project};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn harness(words: &[&str]) -> Ended {
@@ -52,6 +57,29 @@ fn the_table_is_listed_for_people_and_for_programs() {
     programs.expect_exit(0);
     assert!(programs.records.iter().any(|row| row["id"] == "tr-tamper"));
     assert_eq!(programs.last()["exit"], 0);
+}
+
+#[test]
+fn an_interrupted_run_ends_what_it_began_and_leaves_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    let left = || std::fs::read_dir(place.path()).unwrap().count();
+    let mut broker = command(binary("gm-broker"), Path::new("/"));
+    broker.env("TMPDIR", place.path());
+    let words = ["--format", "json", "harness", "run", "--profile", "lua"];
+    let harness = Live::start(broker.args(words));
+    assert!(within(Duration::from_secs(60), || left() > 0));
+
+    harness.signal(Signal::TERM);
+
+    let ended = harness.finish();
+    ended.expect_exit(143);
+    let told: Vec<&Value> = ended.records.iter().collect();
+    assert!(
+        matches!(told[..], [only] if only["exit"] == 143),
+        "{told:?}"
+    );
+    assert_eq!(left(), 0);
 }
 
 #[test]

@@ -175,7 +175,8 @@ fn too_many() -> Shown {
 
 fn no_memory() -> Shown {
     let home = Home::new();
-    home.configure("[limits]\nreserve = \"64gb\"\n");
+    // More than any machine has.
+    home.configure("[limits]\nreserve = \"1000000gb\"\n");
     home.load(&Package::of("observer"));
     refused("broker", &home.run_events("", &[]), &["policy/admission"])
 }

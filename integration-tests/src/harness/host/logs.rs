@@ -1,5 +1,6 @@
 //! What plugins write into logs: bounded, and never under another's name.
 
+use super::super::evidence::LONGEST_LINE;
 use super::super::judge::Shown;
 use super::{Attack, all, ended, held, plain};
 use crate::acts::EVENT;
@@ -59,6 +60,9 @@ fn spoof() -> Shown {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
+    if run.exit != 0 || human.exit != 0 {
+        return Shown::Unproved(format!("a run failed: {} {}", run.exit, human.exit));
+    }
     let mut harm = Vec::new();
     for (name, said) in [
         ("stdout", &human.stdout),
@@ -91,20 +95,11 @@ fn long_line() -> Shown {
     let package = Package::script("long", "lua", text).permission("host_api", "[\"log:write\"]");
     home.load(&package);
     let run = home.run_events(&format!("{EVENT}\n"), &["--logs"]);
-    let longest = run
-        .of(package.plugin(), "log")
-        .iter()
-        .filter_map(|line| line["text"].as_str())
-        .map(str::len)
-        .max();
-    let most = 8 << 10;
-    let harm: Vec<String> = longest
-        .filter(|length| *length > most)
-        .map(|length| format!("a line of {length} bytes"))
-        .into_iter()
-        .collect();
-    if run.of(package.plugin(), "started").is_empty() {
-        return Shown::Unproved(format!("it was not started: {}", run.stdout));
-    }
-    held("broker", "cut, or refused", &harm)
+    let lines = run.of(package.plugin(), "log");
+    let lengths = lines.iter().filter_map(|line| line["text"].as_str());
+    let Some(longest) = lengths.map(str::len).max() else {
+        return Shown::Unproved(format!("it logged nothing: {}", run.stdout));
+    };
+    let harm = (longest > LONGEST_LINE).then(|| format!("a line of {longest} bytes"));
+    held("broker", "cut", &harm.into_iter().collect::<Vec<_>>())
 }

@@ -366,11 +366,17 @@ fn propagation() -> Shown {
     let scene = Scene::new();
     let during = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut harm = Vec::new();
+    if before.is_empty() || during.is_empty() {
+        return Shown::Unproved("the host's mounts could not be read".to_owned());
+    }
     if before != during {
         harm.push("the host's mounts changed".to_owned());
     }
     for plugin in &scene.plugins {
         let own = plugin.file("mountinfo");
+        if own.is_empty() {
+            return Shown::Unproved("a plugin's mounts could not be read".to_owned());
+        }
         // shared: and master: stand between the flags and the dash.
         let tied = own
             .lines()
