@@ -19,7 +19,11 @@ pub fn carry_out(verb: Verb, invocation: &Invocation, output: &mut Output) -> u8
         Verb::Graph(GraphVerb::Dump(args)) => dump(&args, invocation, output),
         Verb::Doctor(args) => Ok(doctor::run(&args, invocation, output)),
         Verb::Policy(verb) => policy_verbs::run(verb, invocation, output),
-        Verb::Harness(args) => Err(crate::spawn::harness::become_it(&args.words, output)),
+        Verb::Harness(args) => Err(crate::spawn::harness::become_it(
+            &args.words,
+            invocation,
+            output,
+        )),
     };
     done.unwrap_or_else(|refusal| output.refused(&refusal))
 }

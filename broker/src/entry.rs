@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use gm_manifest::{Code, Refusal};
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::args::{self, CommandLine, Environment, Invocation};
 use crate::output::Output;
@@ -16,6 +17,11 @@ pub fn run<C: CommandLine>(
 ) -> ExitCode {
     // What went wrong is said once, in the form that was asked for.
     std::panic::set_hook(Box::new(|_| {}));
+    // A file beyond RLIMIT_FSIZE is an error of its write then (setrlimit(2)), with words
+    // and a code, and not the end. What is started has a mask of its own.
+    let mut too_long = SigSet::empty();
+    too_long.add(Signal::SIGXFSZ);
+    let _ = too_long.thread_block();
     let (invocation, verb, mut output) =
         match args::begin::<C>(std::env::args_os(), Environment::read()) {
             Ok(begun) => begun,

@@ -160,12 +160,11 @@ impl Package {
     fn open(directory: &Path) -> Result<Self, Refusal> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(directory, flags, Mode::empty());
-        opened.map(|directory| Self { directory }).map_err(|error| {
-            Refusal::new(
-                Code::ManifestNoManifest,
-                format!("could not open {}: {error}", directory.display()),
-            )
-        })
+        let refused = |error| {
+            let path = directory.display().to_string();
+            unreadable(&path, Code::ManifestNoManifest, error)
+        };
+        opened.map(|directory| Self { directory }).map_err(refused)
     }
 
     fn manifest_bytes(&self) -> Result<Vec<u8>, Refusal> {
@@ -176,7 +175,7 @@ impl Package {
         (&file)
             .take(most)
             .read_to_end(&mut bytes)
-            .map_err(|error| unreadable(MANIFEST_FILE, Code::ManifestNoManifest, &error))?;
+            .map_err(|error| unreadable(MANIFEST_FILE, Code::ManifestNoManifest, error))?;
         if bytes.len() <= MAX_MANIFEST_BYTES {
             unchanged(&file, &before, bytes.len() as u64, MANIFEST_FILE)?;
         }
@@ -227,8 +226,7 @@ impl Package {
     fn open_file(&self, path: &str, if_missing: Code) -> Result<(File, Stat), Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = File::from(self.open_below(path, flags, if_missing)?);
-        let stat =
-            rustix::fs::fstat(&file).map_err(|error| unreadable(path, if_missing, &error))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| unreadable(path, if_missing, error))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not_regular(path, "is no plain file"));
         }
@@ -257,7 +255,7 @@ impl Package {
             Err(Errno::AGAIN) => Err(changed(path)),
             // What open(2) answers for sockets and devices without a driver.
             Err(Errno::NXIO | Errno::NODEV) => Err(not_regular(path, "is no plain file")),
-            Err(error) => Err(unreadable(path, if_missing, &error)),
+            Err(error) => Err(unreadable(path, if_missing, error)),
         }
     }
 
@@ -273,9 +271,9 @@ impl Package {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = self.open_below(here, flags, Code::ArtifactMissing)?;
         let entries =
-            Dir::new(directory).map_err(|error| unreadable(here, Code::ArtifactMissing, &error))?;
+            Dir::new(directory).map_err(|error| unreadable(here, Code::ArtifactMissing, error))?;
         for entry in entries {
-            let entry = entry.map_err(|error| unreadable(here, Code::ArtifactMissing, &error))?;
+            let entry = entry.map_err(|error| unreadable(here, Code::ArtifactMissing, error))?;
             let name = entry.file_name().to_string_lossy();
             if matches!(name.as_ref(), "." | "..") {
                 continue;
@@ -330,7 +328,7 @@ fn role(manifest: &Manifest, path: &str) -> Role {
 /// The file is still what it was when it was opened, and as long as what was read.
 fn unchanged(file: &File, before: &Stat, read: u64, path: &str) -> Result<(), Refusal> {
     let after = rustix::fs::fstat(file)
-        .map_err(|error| unreadable(path, Code::ArtifactChangedDuringRead, &error))?;
+        .map_err(|error| unreadable(path, Code::ArtifactChangedDuringRead, error))?;
     let times = |stat: &Stat| {
         (
             stat.st_mtime,
@@ -356,8 +354,14 @@ fn not_regular(path: &str, what: &str) -> Refusal {
         .rule("plain files with one link")
 }
 
-/// What can't be read is as good as missing; the text says why.
-fn unreadable(path: &str, code: Code, error: &dyn std::fmt::Display) -> Refusal {
+/// What can't be read is as good as missing; the text says why. That this process is short
+/// of something, or the disk broken, says nothing about the package.
+fn unreadable(path: &str, code: Code, error: impl Into<std::io::Error>) -> Refusal {
+    let error = error.into();
+    let code = match Errno::from_io_error(&error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO) => Code::InternalPanic,
+        _ => code,
+    };
     Refusal::new(code, format!("could not read {path}: {error}"))
 }
 

@@ -9,7 +9,7 @@ use mind_gpg::{Accepted, Artifact, SignedPlugin, TrustStore, VerifiedPlugin};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
-use crate::home::{Dir, Home};
+use crate::home::{Dir, Home, Lock};
 use crate::package;
 
 /// Names the directory of the current package.
@@ -122,6 +122,27 @@ impl Registry {
         Ok(loaded.then_some(dir))
     }
 
+    /// The plugin's directory with its lock, as `open` gives it; none if it isn't there.
+    ///
+    /// Who unloads it removes the directory while others wait for the lock in it: what was
+    /// locked must be what lies there now.
+    fn locked(
+        &self,
+        id: &PluginId,
+        open: impl Fn() -> Result<Option<Dir>, Refusal>,
+    ) -> Result<Option<(Dir, Lock)>, Refusal> {
+        loop {
+            let Some(dir) = open()? else {
+                return Ok(None);
+            };
+            let held = dir.lock();
+            let now = self.plugins.child(id.as_str())?;
+            if now.map_or(Ok(false), |now| now.is(&dir))? {
+                return held.map(|held| Some((dir, held)));
+            }
+        }
+    }
+
     /// Copies a verified package into the home and makes it current: false if
     /// it is that already, and then nothing is changed.
     ///
@@ -134,8 +155,10 @@ impl Registry {
         enabled: bool,
     ) -> Result<bool, Refusal> {
         let identity = plugin.identity();
-        let dir = self.plugins.make(identity.id.as_str())?;
-        let held = dir.lock()?;
+        let make = || self.plugins.make(identity.id.as_str()).map(Some);
+        let (dir, held) = self
+            .locked(&identity.id, make)?
+            .ok_or_else(|| unknown(&identity.id))?;
         let name = directory_name(&identity.version, &identity.digest);
         no_other(&name, &identity.id, &identity.digest, trust)?;
         if self.is_current(&identity.id, &name, trust) {
@@ -166,8 +189,9 @@ impl Registry {
     /// # Errors
     /// As [`Self::entry`].
     pub fn change(&self, id: &PluginId, change: impl FnOnce(&mut State)) -> Result<bool, Refusal> {
-        let dir = self.directory(id)?.ok_or_else(|| unknown(id))?;
-        let held = dir.lock()?;
+        let (dir, held) = self
+            .locked(id, || self.directory(id))?
+            .ok_or_else(|| unknown(id))?;
         let before = read_state(&dir)?;
         let mut after = before.clone();
         change(&mut after);
@@ -185,10 +209,9 @@ impl Registry {
     /// # Errors
     /// Class `store`.
     pub fn suspend(&self, id: &PluginId) -> Result<bool, Refusal> {
-        let Some(dir) = self.directory(id)? else {
+        let Some((dir, held)) = self.locked(id, || self.directory(id))? else {
             return Ok(false);
         };
-        let held = dir.lock()?;
         let known = read_state(&dir).ok();
         let loaded_at = known
             .as_ref()
@@ -212,10 +235,10 @@ impl Registry {
     /// # Errors
     /// Class `store`.
     pub fn remove(&self, id: &PluginId) -> Result<bool, Refusal> {
-        let Some(dir) = self.plugins.child(id.as_str())? else {
+        let child = || self.plugins.child(id.as_str());
+        let Some((dir, held)) = self.locked(id, child)? else {
             return Ok(false);
         };
-        let held = dir.lock()?;
         // First: a removal that is cut off leaves no plugin.
         let was_loaded = dir.remove(CURRENT)?;
         self.plugins.remove_tree(id.as_str())?;

@@ -11,7 +11,7 @@ mod version;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser};
@@ -99,6 +99,11 @@ impl Invocation {
     /// `usage/arguments` if nothing names one.
     pub fn home_path(&self) -> Result<PathBuf, Refusal> {
         self.place()
+    }
+
+    /// The home that the option names.
+    pub(crate) fn named_home(&self) -> Option<&Path> {
+        self.home.as_deref()
     }
 
     fn place(&self) -> Result<PathBuf, Refusal> {

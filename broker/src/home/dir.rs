@@ -28,6 +28,9 @@ const FILE: OFlags = OFlags::NOFOLLOW
 const MODE_DIRECTORY: Mode = Mode::RWXU;
 const MODE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
+/// So often a directory is emptied that others still write to.
+const REMOVALS: u32 = 20;
+
 /// An open directory that passed the checks.
 #[derive(Debug)]
 pub struct Dir {
@@ -232,18 +235,43 @@ impl Dir {
         // A read-only directory lets its own owner remove nothing.
         rustix::fs::fchmod(&dir.fd, MODE_DIRECTORY)
             .map_err(|error| failed("remove", &dir.path, error))?;
-        for entry in dir.names()? {
-            match rustix::fs::unlinkat(&dir.fd, &entry, AtFlags::empty()) {
+        dir.empty()?;
+        let mut tries = 1;
+        loop {
+            match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+                // Whoever waits for the lock in it makes that file anew.
+                Err(Errno::NOTEMPTY) if tries < REMOVALS => dir.empty()?,
+                Ok(()) | Err(Errno::NOENT) => return self.sync().map(|()| true),
+                Err(error) => return Err(failed("remove", &dir.path, error)),
+            }
+            tries += 1;
+        }
+    }
+
+    /// Removes all that is in it.
+    fn empty(&self) -> Result<(), Refusal> {
+        for entry in self.names()? {
+            match rustix::fs::unlinkat(&self.fd, &entry, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(Errno::ISDIR) => {
-                    dir.remove_tree(&entry)?;
+                    self.remove_tree(&entry)?;
                 }
-                Err(error) => return Err(failed("remove", &dir.path.join(entry), error)),
+                Err(error) => return Err(failed("remove", &self.path.join(entry), error)),
             }
         }
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
-            .map_err(|error| failed("remove", &dir.path, error))?;
-        self.sync().map(|()| true)
+        Ok(())
+    }
+
+    /// Whether both are the same directory.
+    ///
+    /// # Errors
+    /// Class `store`.
+    pub fn is(&self, other: &Self) -> Result<bool, Refusal> {
+        let (own, its) = (
+            stat_of(&self.fd, &self.path)?,
+            stat_of(&other.fd, &other.path)?,
+        );
+        Ok((own.st_dev, own.st_ino) == (its.st_dev, its.st_ino))
     }
 
     /// Takes all write bits from the directory itself.

@@ -81,6 +81,11 @@ impl Output {
         self.format == Format::Json
     }
 
+    /// Whether there are no remarks.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether nobody reads stdout any more. Then a run stops cleanly.
     pub fn is_closed(&self) -> bool {
         self.out.is_closed()

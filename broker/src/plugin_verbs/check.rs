@@ -106,19 +106,21 @@ fn of_its_kind(manifest: &Manifest, path: &str, bytes: &[u8]) -> Option<Finding>
         // What is compiled may be UTF-8 by chance.
         Kind::Lua | Kind::Js => match std::str::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => None,
-            _ => Some("is no UTF-8 text"),
+            Err(_) => Some("is no UTF-8 text"),
+            Ok(_) => Some("holds a NUL byte, so it is no text"),
         },
     };
     rule.map(|rule| {
         let detail = format!("{path} {rule}");
-        let remedy = "build it again, and name what the build made as entrypoint";
-        finding(
-            manifest,
-            ("check/not-this-kind", Severity::Error),
-            "plugin.entrypoint",
-            detail,
-            remedy,
-        )
+        let (key, remedy) = match path == manifest.entrypoint().as_str() {
+            true => (
+                "plugin.entrypoint",
+                "build it again, and name what the build made as entrypoint",
+            ),
+            false => ("plugin.files", "what is no code has another ending"),
+        };
+        let about = ("check/not-this-kind", Severity::Error);
+        finding(manifest, about, key, detail, remedy)
     })
 }
 
@@ -127,13 +129,16 @@ fn not_elf(bytes: &[u8], abi: Abi) -> Option<&'static str> {
     const HEADER: usize = 64;
     const X86_64: &[u8] = &62_u16.to_le_bytes();
     const SHARED: &[u8] = &3_u16.to_le_bytes();
+    const EXECUTABLE: &[u8] = &2_u16.to_le_bytes();
     let head = |from: usize| bytes.get(from..from + 2).unwrap_or_default();
     match () {
         () if !bytes.starts_with(ELF) => Some("is no ELF file"),
         () if bytes.len() < HEADER => Some("is cut off: it has less than an ELF header"),
         // 64 bits, little endian.
         () if head(4) != [2, 1] || head(18) != X86_64 => Some("is no ELF file for x86-64"),
-        () if abi != Abi::Program1 && head(16) != SHARED => Some("is no shared object"),
+        () if head(16) == SHARED => None,
+        () if abi != Abi::Program1 => Some("is no shared object"),
+        () if head(16) != EXECUTABLE => Some("is no executable"),
         () => None,
     }
 }
@@ -372,6 +377,7 @@ mod tests {
             (&executable[..], Abi::Gm2, "shared object"),
             (&shared[..63], Abi::Gm2, "cut off"),
             (b"#!/bin/sh\n", Abi::Program1, "no ELF"),
+            (&header(2, 1, 62), Abi::Program1, "no executable"),
             (&header(1, 3, 62), Abi::Gm2, "x86-64"),
             (&header(2, 3, 183), Abi::Gm2, "x86-64"),
         ] {

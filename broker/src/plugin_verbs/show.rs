@@ -176,7 +176,7 @@ fn details(
     let requested = manifest.permissions().to_text();
     for key in ["description", "license", "homepage"] {
         if let Some(text) = manifest.text(key) {
-            output.line(&format!("{key:<9}{}", gm_manifest::escape(text)));
+            output.line(&format!("{key:<12}{}", gm_manifest::escape(text)));
         }
         record.insert(key.into(), json!(manifest.text(key)));
     }

@@ -71,13 +71,16 @@ pub(super) fn endings(fates: &[Fate]) -> BTreeMap<&'static str, u32> {
     counts
 }
 
-/// Prints what the plugins report at their end, each under its id.
+/// Prints what the plugins report at their end, each under its id: set in, so that no
+/// report begins another one's.
 pub(super) fn print_reports(recorder: &Recorder<'_>, fates: &[Fate]) {
     for fate in fates {
         let Some(report) = &fate.report else { continue };
         recorder.say(|output| {
             output.heading(&fate.id);
-            output.line(report.trim_end());
+            for line in report.trim_end().lines() {
+                output.line(&format!("  {line}"));
+            }
             output.line("");
         });
     }

@@ -9,14 +9,18 @@ use std::process::Command;
 use gm_manifest::{Code, Refusal};
 
 use super::beside;
-use crate::args::usage;
+use crate::args::{Invocation, usage};
 use crate::output::Output;
 
 /// The binary, beside the broker's.
 const HARNESS: &str = "gm-harness";
 
 /// Becomes the harness; comes back only with why not.
-pub(crate) fn become_it(words: &[OsString], output: &Output) -> Refusal {
+pub(crate) fn become_it(words: &[OsString], invocation: &Invocation, output: &Output) -> Refusal {
+    if invocation.safe_mode {
+        let refusal = Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin");
+        return refusal.rule("--safe-mode");
+    }
     let binary = match beside::open(HARNESS) {
         Ok(binary) => binary,
         Err(why) => {
@@ -33,8 +37,15 @@ pub(crate) fn become_it(words: &[OsString], output: &Output) -> Refusal {
     )]
     let mut command = Command::new(path);
     command.arg0(HARNESS);
+    // What stood before the verb holds for it, too.
     if output.is_json() {
         command.args(["--format", "json"]);
+    }
+    if output.is_quiet() {
+        command.arg("--quiet");
+    }
+    if let Some(home) = invocation.named_home() {
+        command.arg("--home").arg(home);
     }
     let error = command.args(words).exec();
     Refusal::new(Code::InternalPanic, format!("{HARNESS}: {error}"))

@@ -1,7 +1,7 @@
 //! The command line of `gm-harness`.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -27,6 +27,9 @@ pub struct CommandLine {
     /// No progress on stderr.
     #[arg(long, global = true)]
     quiet: bool,
+    /// The home of --plugin.
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -72,8 +75,8 @@ pub struct RunArgs {
     /// Probes behind the walls of this loaded plugin (needs --home).
     #[arg(long, value_name = "ID")]
     pub plugin: Option<String>,
-    /// The home of --plugin.
-    #[arg(long, value_name = "DIR")]
+    /// The home of `plugin`: an option of every verb, as of the broker's.
+    #[arg(skip)]
     pub home: Option<PathBuf>,
     /// Only probes of this kind of plugin.
     #[arg(long, alias = "kind", value_enum, default_value = "all")]
@@ -171,7 +174,7 @@ pub struct Asked {
     /// The verb.
     pub verb: Verb,
     json: bool,
-    /// No progress.
+    /// No progress: it is for people who wait.
     pub quiet: bool,
 }
 
@@ -204,11 +207,16 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Asked, u8> {
     let json = words.windows(2).any(|pair| pair == ["--format", "json"])
         || words.iter().any(|word| word == "--format=json");
     match CommandLine::try_parse_from(&words) {
-        Ok(line) => Ok(Asked {
-            verb: line.verb,
-            json: line.format == Output::Json,
-            quiet: line.quiet,
-        }),
+        Ok(mut line) => {
+            if let Verb::Run(args) = &mut line.verb {
+                args.home = line.home;
+            }
+            Ok(Asked {
+                verb: line.verb,
+                json: line.format == Output::Json,
+                quiet: line.quiet || !std::io::stderr().is_terminal(),
+            })
+        }
         Err(error) => Err(answer(&error, json)),
     }
 }

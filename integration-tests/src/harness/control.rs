@@ -140,7 +140,7 @@ fn constructed(object: &[u8], case: &Case) -> std::io::Result<Control> {
     std::fs::write(&path, object)?;
     let mut line = command("true", &bait.data());
     // The loader says what it runs, ld.so(8): not every `true` has one.
-    line.env("LD_PRELOAD", &path).env("LD_DEBUG", "init");
+    line.env("LD_PRELOAD", &path).env("LD_DEBUG", "files");
     if rustix::process::geteuid().is_root() {
         line.uid(NOBODY).gid(NOBODY);
     }

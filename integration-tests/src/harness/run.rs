@@ -443,14 +443,22 @@ impl Run {
 
     /// Writes the reports; the exit code. What can't be written hides no failure.
     fn conclude(&self, whole: &Whole<'_>) -> u8 {
-        let mut exit = whole.summary.exit;
-        for sink in &self.sinks {
-            if let Err(why) = sink.write(whole) {
+        let mut summary = whole.summary.clone();
+        let mut write = |sink: &Sink| {
+            let whole = Whole {
+                summary: &summary,
+                ..*whole
+            };
+            if let Err(why) = sink.write(&whole) {
                 say(&format!("error: a report can't be written: {why}"));
-                exit = if exit == 1 { 1 } else { 70 };
+                summary.exit = if summary.exit == 1 { 1 } else { 70 };
             }
-        }
-        exit
+        };
+        // Stdout last, which says the exit code of all.
+        let (on_stdout, files): (Vec<&Sink>, Vec<&Sink>) =
+            self.sinks.iter().partition(|sink| sink.is_stdout());
+        files.into_iter().chain(on_stdout).for_each(&mut write);
+        summary.exit
     }
 }
 

@@ -353,6 +353,22 @@ fn people_get_reports_on_stdout_and_the_rest_on_stderr() {
 }
 
 #[test]
+fn no_report_begins_another_ones() {
+    let home = Home::new();
+    let report = "function shutdown() return { report = 'mine\\n\\ncom.other\\nforged' } end";
+    home.load(&Package::script("forger", "lua", report).hooks(&[]));
+    let mut command = home.plain("gm-broker");
+    command.args(["run", "--events", "-"]);
+
+    let run = gm_integration_tests::process::run(&mut command, b"");
+
+    run.expect_exit(0);
+    assert!(run.stdout.contains("\n  com.other\n"), "{run:#?}");
+    let heads = run.stdout.lines().filter(|line| line.starts_with("com."));
+    assert_eq!(heads.collect::<Vec<_>>(), ["com.test.forger"]);
+}
+
+#[test]
 fn a_plugin_that_asks_as_fast_as_it_is_answered_is_slowed_down_and_not_ended() {
     let home = Home::new();
     let chatty = |name: &str, time: &str| {

@@ -275,9 +275,14 @@ fn text_of(error: &mlua::Error) -> String {
         // The first line says where; the rest would be the way there.
         mlua::Error::RuntimeError(text) => {
             let way = text.find("\nstack traceback:");
-            text.get(..way.unwrap_or(text.len()))
-                .unwrap_or(text)
-                .to_owned()
+            let text = text.get(..way.unwrap_or(text.len())).unwrap_or(text);
+            // What was thrown has no text, so it says where the engine has it.
+            match text.split_once(": 0x") {
+                Some((kind @ ("table" | "function" | "thread" | "userdata"), _)) => {
+                    format!("an error that is no text: a {kind}")
+                }
+                _ => text.to_owned(),
+            }
         }
         mlua::Error::SyntaxError { message, .. } => message.clone(),
         other => other.to_string(),

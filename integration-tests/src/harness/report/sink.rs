@@ -3,7 +3,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::super::Usage;
 use super::{Format, Whole};
@@ -42,6 +45,11 @@ impl Sink {
         asked.iter().cloned().chain(also).map(open).collect()
     }
 
+    /// Whether it goes to stdout.
+    pub(in super::super) fn is_stdout(&self) -> bool {
+        self.file.is_none()
+    }
+
     /// Writes it.
     ///
     /// # Errors
@@ -69,8 +77,15 @@ impl Sink {
 /// What stands in it stays until there is a report.
 fn open(path: &Path) -> Result<File, Usage> {
     let mut options = OpenOptions::new();
-    let opened = options.write(true).create(true).truncate(false).open(path);
-    opened.map_err(|error| Usage(format!("{}: {error}", path.display())))
+    options.write(true).create(true).truncate(false);
+    // A pipe that nobody reads is an error, and nothing to wait for.
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let open = || {
+        let file = options.open(path)?;
+        rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
+        Ok(file)
+    };
+    open().map_err(|error: std::io::Error| Usage(format!("{}: {error}", path.display())))
 }
 
 fn replace(mut file: &File, text: &str) -> std::io::Result<()> {
@@ -135,6 +150,28 @@ mod tests {
             .err()
             .unwrap();
         assert!(why.starts_with("/nonexistent/walls.tap: "), "{why}");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let asked = [(Format::Tap, Some(pipe.clone()))];
+        assert!(Sink::all(&asked, false).is_err());
+        let _reader = std::thread::spawn(move || std::fs::read(pipe));
+        // Until it is there.
+        assert!(crate::kernel::within(
+            std::time::Duration::from_secs(10),
+            || { Sink::all(&asked, false).is_ok() }
+        ));
     }
 
     #[test]
