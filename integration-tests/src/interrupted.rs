@@ -32,7 +32,10 @@ pub fn watch() -> std::io::Result<()> {
 fn serve(set: SigSet) {
     let Ok(signal) = set.wait() else { return };
     CAME.store(number(signal), Ordering::Relaxed);
-    // Whoever asks twice is in a hurry, whatever is left behind.
+    #[expect(
+        clippy::exit,
+        reason = "whoever asks twice is in a hurry, whatever is left behind"
+    )]
     let again = move || {
         if let Ok(signal) = set.wait() {
             std::process::exit(128 + i32::from(number(signal)));

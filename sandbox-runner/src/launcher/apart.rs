@@ -1,5 +1,5 @@
 //! What the launcher does for one child, with something left out: ids, groups,
-//! clone, and its end. The child's own steps are in [`steps`].
+//! clone, and its end. The child's own steps are in `steps`.
 //!
 //! Everything is the instance's own: a uid out of the range, groups below our own
 //! one. What a death of ours leaves is swept by the next start, of this or of a

@@ -1,4 +1,4 @@
-//! What [`super::put_up`] does, with something left out, and a probe behind it in
+//! What `put_up` does, with something left out, and a probe behind it in
 //! place of an engine.
 
 use std::io;
