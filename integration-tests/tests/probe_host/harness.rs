@@ -46,11 +46,6 @@ fn an_attack_that_one_layer_stops_gets_through_without_it_and_that_is_no_failure
     ended.expect_exit(0);
     // The fourth asks for a ring to be made, and has no memory for it.
     assert_eq!(ablated(&ended)[..3], [("seccomp", "ESCAPED"); 3]);
-    assert!(
-        ended.stderr.contains("gets through without seccomp"),
-        "{}",
-        ended.stderr
-    );
     let summary = ended.last();
     assert!(
         summary["ablated_through"].as_u64() >= Some(3),

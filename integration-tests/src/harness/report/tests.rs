@@ -107,6 +107,22 @@ fn json_is_one_object_a_line_and_ends_with_the_exit_code() {
 }
 
 #[test]
+fn people_read_what_failed_what_is_not_proved_and_the_sum() {
+    let text = written(Format::Human);
+    for part in [
+        "ESCAPED abi/sc-escaped (native): a \"why\" with",
+        "\n  do not run plugins on this machine",
+        "ESCAPED (waived) abi/sc-waived (native)",
+        "\n  twin t-hello: it said\\u{a}nothing\n",
+        "\nVACUOUS abi/sc-vacuous (native) variant 0: it can't be done\n",
+        "\n8 rows, exit 1: 2 contained",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(!text.contains(['\u{1b}', '\u{202e}']));
+}
+
+#[test]
 fn tap_has_a_line_for_each_row_and_says_what_is_no_failure() {
     let text = written(Format::Tap);
     assert!(text.starts_with("TAP version 14\n1..9\n"), "{text}");
