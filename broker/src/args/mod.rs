@@ -101,6 +101,20 @@ impl Invocation {
         self.place()
     }
 
+    /// That a verb may start plugins at all.
+    ///
+    /// # Errors
+    /// `policy/safe-mode`
+    pub(crate) fn may_start(&self) -> Result<(), Refusal> {
+        match self.safe_mode {
+            true => Err(
+                Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin")
+                    .rule("--safe-mode"),
+            ),
+            false => Ok(()),
+        }
+    }
+
     /// The home that the option names.
     pub(crate) fn named_home(&self) -> Option<&Path> {
         self.home.as_deref()

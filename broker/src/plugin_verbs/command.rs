@@ -1,7 +1,7 @@
 //! `gm plugin run`: carries out one of a plugin's own commands, behind the same
 //! walls as in a run.
 
-use gm_manifest::{Code, Refusal};
+use gm_manifest::Refusal;
 
 use crate::args::Invocation;
 use crate::args::gm::CommandArgs;
@@ -15,10 +15,9 @@ pub(super) fn run(
 ) -> Result<u8, Refusal> {
     let id = super::typed_id(&args.id)?;
     let (home, config) = invocation.open_home()?;
-    if invocation.safe_mode {
-        let refusal = Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin");
-        return Err(refusal.plugin(id.as_str()).rule("--safe-mode"));
-    }
+    invocation
+        .may_start()
+        .map_err(|refusal| refusal.plugin(id.as_str()))?;
     let asked = Asked {
         id: &id,
         name: &args.command,

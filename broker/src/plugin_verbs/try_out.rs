@@ -48,11 +48,7 @@ pub(super) fn run(
             .plugin(manifest.id().as_str())
             .version(manifest.version().to_string())
     };
-    if invocation.safe_mode {
-        return Err(about(
-            Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin").rule("--safe-mode"),
-        ));
-    }
+    invocation.may_start().map_err(about)?;
     if manifest.kind() == Kind::Native {
         let refusal = Refusal::new(
             Code::PolicyNativeDisallowed,

@@ -17,9 +17,8 @@ const HARNESS: &str = "gm-harness";
 
 /// Becomes the harness; comes back only with why not.
 pub(crate) fn become_it(words: &[OsString], invocation: &Invocation, output: &Output) -> Refusal {
-    if invocation.safe_mode {
-        let refusal = Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin");
-        return refusal.rule("--safe-mode");
+    if let Err(refusal) = invocation.may_start() {
+        return refusal;
     }
     let binary = match beside::open(HARNESS) {
         Ok(binary) => binary,

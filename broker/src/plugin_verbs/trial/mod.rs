@@ -49,10 +49,7 @@ pub(super) fn run(
     let original = package::read(&args.path)?;
     let manifest = original.manifest().clone();
     let about = |refusal| named(refusal, &manifest);
-    if invocation.safe_mode {
-        let refusal = Refusal::new(Code::PolicySafeMode, "safe mode starts no plugin");
-        return Err(about(refusal.rule("--safe-mode")));
-    }
+    invocation.may_start().map_err(about)?;
     let allowed = native_allowed(&manifest, &config, args.hosting.allow_native)?;
     let directory = match &args.cases {
         Some(directory) => directory.clone(),

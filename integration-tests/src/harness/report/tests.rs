@@ -73,6 +73,13 @@ fn missed(words: &[&str]) -> Beside {
     }
 }
 
+#[track_caller]
+fn assert_holds(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
 /// All of them as one report.
 pub(in super::super) fn written(format: Format) -> String {
     let rows = rows();
@@ -109,16 +116,17 @@ fn json_is_one_object_a_line_and_ends_with_the_exit_code() {
 #[test]
 fn people_read_what_failed_what_is_not_proved_and_the_sum() {
     let text = written(Format::Human);
-    for part in [
-        "ESCAPED abi/sc-escaped (native): a \"why\" with",
-        "\n  do not run plugins on this machine",
-        "ESCAPED (waived) abi/sc-waived (native)",
-        "\n  twin t-hello: it said\\u{a}nothing\n",
-        "\nVACUOUS abi/sc-vacuous (native) variant 0: it can't be done\n",
-        "\n8 rows, exit 1: 2 contained",
-    ] {
-        assert!(text.contains(part), "{part} is not in\n{text}");
-    }
+    assert_holds(
+        &text,
+        &[
+            "ESCAPED abi/sc-escaped (native): a \"why\" with",
+            "\n  do not run plugins on this machine",
+            "ESCAPED (waived) abi/sc-waived (native)",
+            "\n  twin t-hello: it said\\u{a}nothing\n",
+            "\nVACUOUS abi/sc-vacuous (native) variant 0: it can't be done\n",
+            "\n8 rows, exit 1: 2 contained",
+        ],
+    );
     assert!(!text.contains(['\u{1b}', '\u{202e}']));
 }
 
@@ -126,33 +134,35 @@ fn people_read_what_failed_what_is_not_proved_and_the_sum() {
 fn tap_has_a_line_for_each_row_and_says_what_is_no_failure() {
     let text = written(Format::Tap);
     assert!(text.starts_with("TAP version 14\n1..9\n"), "{text}");
-    for line in [
-        "ok 1 - abi/sc-contained (native) # layer=seccomp said=forbidden_syscall",
-        "not ok 3 - abi/sc-escaped (native)\n  ---\n  verdict: \"ESCAPED\"",
-        "ok 4 - abi/sc-vacuous (native) # SKIP vacuous: ",
-        "not ok 7 - abi/sc-waived (native) # TODO waiver until 2027-01-31: old kernel",
-        "not ok 8 - abi/sc-twinless (native)\n",
-        "not ok 9 - harness/thresholds",
-    ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
-    }
+    assert_holds(
+        &text,
+        &[
+            "ok 1 - abi/sc-contained (native) # layer=seccomp said=forbidden_syscall",
+            "not ok 3 - abi/sc-escaped (native)\n  ---\n  verdict: \"ESCAPED\"",
+            "ok 4 - abi/sc-vacuous (native) # SKIP vacuous: ",
+            "not ok 7 - abi/sc-waived (native) # TODO waiver until 2027-01-31: old kernel",
+            "not ok 8 - abi/sc-twinless (native)\n",
+            "not ok 9 - harness/thresholds",
+        ],
+    );
     assert!(!text.contains(['\u{1b}', '\u{202e}']));
 }
 
 #[test]
 fn junit_counts_what_it_lists() {
     let text = written(Format::Junit);
-    for part in [
-        "tests=\"8\" failures=\"3\" errors=\"1\" skipped=\"2\"",
-        "<failure type=\"ESCAPED\"",
-        "<failure type=\"DEGRADED\"",
-        "<failure type=\"TWIN\"",
-        "<error type=\"HARNESS_ERROR\"",
-        "<skipped message=\"vacuous: a &quot;why&quot; with &lt;angles&gt;",
-        "<failure type=\"THRESHOLD\"",
-    ] {
-        assert!(text.contains(part), "{part} is not in\n{text}");
-    }
+    assert_holds(
+        &text,
+        &[
+            "tests=\"8\" failures=\"3\" errors=\"1\" skipped=\"2\"",
+            "<failure type=\"ESCAPED\"",
+            "<failure type=\"DEGRADED\"",
+            "<failure type=\"TWIN\"",
+            "<error type=\"HARNESS_ERROR\"",
+            "<skipped message=\"vacuous: a &quot;why&quot; with &lt;angles&gt;",
+            "<failure type=\"THRESHOLD\"",
+        ],
+    );
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
 }
 
