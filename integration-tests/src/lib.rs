@@ -15,6 +15,7 @@
 )]
 
 pub mod acts;
+pub mod bait;
 pub mod harness;
 pub mod home;
 pub mod interrupted;

@@ -281,9 +281,7 @@ impl Words {
 pub enum State {
     CanaryBytes,
     Listener,
-    Victim,
     HostFile,
-    Pids,
     Memory,
     Descriptors,
     Disk,
@@ -300,8 +298,6 @@ pub enum ControlClass {
     N,
     /// As root in a user namespace of its own: `in=userns`.
     U,
-    /// Nowhere on the reference kernel.
-    V,
     /// On the host's side.
     H,
     /// In the engine.

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Usage;
-use super::bait::Bait;
 use super::evidence::Ran;
 use super::exec;
 use super::outcome::Ablated;
 use super::table::{Case, name};
+use crate::bait::{Bait, Whose};
 use crate::mutation::Outcome;
 use crate::probes::{Kind, Oracle, Probe, State};
 use crate::process::command;
@@ -155,9 +155,7 @@ impl Ablation {
     }
 
     fn run(&self, case: &Case, layers: &[&str]) -> Result<Seen, String> {
-        let bait = Bait::set_out().map_err(|error| error.to_string())?;
-        let data = bait.data().display().to_string();
-        let granted = bait.path().join("granted").display().to_string();
+        let bait = Bait::set_out(Whose::Nobody).map_err(|error| error.to_string())?;
         let seconds = case.probe.limit_s.clamp(1, MOST_S);
         let mut line = command(&self.host, Path::new("/"));
         line.args(["--profile", &name(&case.kind)]);
@@ -167,7 +165,7 @@ impl Ablation {
             line.arg("--bare");
         }
         line.args(["--", &case.probe.id]);
-        line.args(case.words(&bait, &data, &granted));
+        line.args(case.words(&bait));
         let limit = Duration::from_secs(seconds) + START;
         let ran = exec::run(&mut line, limit).map_err(|error| error.to_string())?;
         let effects = bait.effects(&ran.output);
@@ -226,7 +224,7 @@ fn unmeasured(probe: &Probe) -> Option<&'static str> {
 fn is_counted(probe: &Probe) -> bool {
     matches!(
         probe.oracle,
-        Oracle::State(State::Descriptors | State::Memory | State::Disk | State::Pids)
+        Oracle::State(State::Descriptors | State::Memory | State::Disk)
     )
 }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::bait::{Bait, NOBODY};
 use super::evidence::{Ran, report};
 use super::exec;
 use super::table::Case;
+use crate::bait::{Bait, NOBODY, Whose};
 use crate::probes::{self, ControlClass, Oracle, State};
 use crate::process::command;
 
@@ -124,7 +124,7 @@ fn observe(executable: &Executable, case: &Case) -> std::io::Result<Control> {
     if let Some(object) = probes::constructor(&case.probe.id, case.variant) {
         return constructed(object, case);
     }
-    let bait = Bait::set_out()?;
+    let bait = Bait::set_out(Whose::Nobody)?;
     let mut command = as_nobody(executable, case, &bait);
     let ran = exec::run(&mut command, limit(case))?;
     let effects = bait.effects(&ran.output);
@@ -135,7 +135,7 @@ fn observe(executable: &Executable, case: &Case) -> std::io::Result<Control> {
 /// It can't report, so what counts is that it came back, or, if that is its deed, that
 /// it didn't.
 fn constructed(object: &[u8], case: &Case) -> std::io::Result<Control> {
-    let bait = Bait::set_out()?;
+    let bait = Bait::set_out(Whose::Nobody)?;
     let path = bait.path().join("constructor.so");
     std::fs::write(&path, object)?;
     let mut line = command("true", &bait.data());
@@ -183,10 +183,7 @@ fn as_nobody(executable: &Executable, case: &Case, bait: &Bait) -> Command {
     } else if root {
         line.uid(NOBODY).gid(NOBODY);
     }
-    let data = bait.data().display().to_string();
-    let granted = bait.path().join("granted").display().to_string();
-    line.arg(&case.probe.id)
-        .args(case.words(bait, &data, &granted));
+    line.arg(&case.probe.id).args(case.words(bait));
     if matches!(case.probe.control, ControlClass::U) {
         line.arg("in=userns");
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::bait::Bait;
 use super::borrowed::Borrowed;
 use super::evaluate::Filters;
 use super::evidence::{Hosted, LONGEST_LINE, Ran};
@@ -17,6 +16,7 @@ use super::exec;
 use super::left::{self, Traces};
 use super::table::{Case, name};
 use crate::acts::{EVENT, NEIGHBOUR};
+use crate::bait::{Bait, Whose};
 use crate::probes::{self, Kind, Oracle, SetOff, State};
 use crate::process::Live;
 use crate::{Home, Package};
@@ -197,7 +197,7 @@ impl Stage {
 
     fn run(&self, case: &Case) -> Result<(Hosted, Arc<Filters>), String> {
         let package = self.package(case)?;
-        let bait = Bait::set_out().map_err(|error| format!("no bait: {error}"))?;
+        let bait = Bait::set_out(Whose::Nobody).map_err(|error| format!("no bait: {error}"))?;
         let filters = match self.load(&package) {
             Ok(filters) => filters,
             Err(refused) => {
@@ -244,7 +244,7 @@ impl Stage {
             "--",
         ]);
         command.arg(&case.probe.id);
-        command.args(case.words(bait, DATA, GRANTED));
+        command.args(case.words_inside(bait, DATA, GRANTED));
         // The first process of its namespace, which may not ask for that.
         command.arg("self=1");
         command

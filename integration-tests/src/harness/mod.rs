@@ -15,7 +15,6 @@
 pub mod ablate;
 pub mod args;
 mod attempt;
-pub mod bait;
 mod borrowed;
 pub mod control;
 pub mod evaluate;

@@ -1,6 +1,6 @@
 //! What is run: each row of the table, in each kind that it names, in all its variants.
 
-use super::bait::Bait;
+use crate::bait::{Bait, Bounds};
 use crate::probes::{Kind, Probe};
 
 /// One attempt: a probe in one kind of plugin, in one variant.
@@ -27,24 +27,21 @@ impl Case {
         variants.map(case).collect()
     }
 
-    /// What the probe is told, with these two places as it sees them.
+    /// What the probe is told outside, where it sees what there is.
     #[must_use]
-    pub fn words(&self, bait: &Bait, data: &str, granted: &str) -> Vec<String> {
-        let mut words = bait.words(data, granted);
-        words.push(format!("variant={}", self.variant));
-        words.push(format!("pids_max={PIDS}"));
-        words.push(format!("memory={MEMORY}"));
-        words
+    pub fn words(&self, bait: &Bait) -> Vec<String> {
+        self.and_variant(bait.words(BOUNDS))
     }
 
-    /// What reports call it.
+    /// What it is told in a plugin, with the two directories as that sees them.
     #[must_use]
-    pub fn name(&self) -> String {
-        let kind = name(&self.kind);
-        match self.probe.variants {
-            0 | 1 => format!("{} ({kind})", self.probe.id),
-            _ => format!("{} ({kind}, variant {})", self.probe.id, self.variant),
-        }
+    pub fn words_inside(&self, bait: &Bait, data: &str, granted: &str) -> Vec<String> {
+        self.and_variant(bait.words_seen_at(data, granted, BOUNDS))
+    }
+
+    fn and_variant(&self, mut words: Vec<String>) -> Vec<String> {
+        words.push(format!("variant={}", self.variant));
+        words
     }
 }
 
@@ -54,10 +51,11 @@ pub fn name(word: &impl std::fmt::Debug) -> String {
     format!("{word:?}").to_lowercase()
 }
 
-/// Processes that a plugin of machine code may have.
-pub const PIDS: u32 = 16;
-/// The default memory limit, in bytes.
-pub const MEMORY: u64 = 32 << 20;
+/// What a plugin of machine code may have, and the default memory limit.
+pub const BOUNDS: Bounds = Bounds {
+    pids: 16,
+    memory: 32 << 20,
+};
 
 /// Whether a text fits a pattern in which `*` stands for any part.
 pub(super) use crate::probes::matches as fits;

@@ -7,7 +7,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::Usage;
-use super::bait::{Bait, random_name};
 use super::control::{self, Control, Executable, Worked};
 use super::evidence::{Ran, report};
 use super::exec;
@@ -16,6 +15,7 @@ use super::outcome::Row;
 use super::report::Block;
 use super::table::Case;
 use super::verdict::Verdict;
+use crate::bait::{Bait, Whose, random_name};
 use crate::probes::{Group, Oracle, Probe, State};
 use crate::process::command;
 
@@ -56,7 +56,7 @@ impl Launcher {
 
     fn greeted(&self, executable: &Executable) -> Result<(), String> {
         let nonce = random_name().map_err(|error| error.to_string())?;
-        let bait = Bait::set_out().map_err(|error| error.to_string())?;
+        let bait = Bait::set_out(Whose::Nobody).map_err(|error| error.to_string())?;
         let mut command = self.command(executable, &bait);
         command.args(["self", &nonce]);
         let ran = exec::run(&mut command, GREETING)
@@ -79,7 +79,7 @@ impl Launcher {
         let places = [
             ("{probe}", executable.path().to_owned()),
             ("{data}", bait.data()),
-            ("{granted}", bait.path().join("granted")),
+            ("{granted}", bait.granted()),
         ];
         let placed = |word: &String| {
             let fill = |word: String, (name, at): &(&str, PathBuf)| {
@@ -123,13 +123,9 @@ impl Launcher {
         case: &Case,
         worked: &Worked,
     ) -> std::io::Result<Tried> {
-        let bait = Bait::set_out()?;
-        let data = bait.data().display().to_string();
-        let granted = bait.path().join("granted").display().to_string();
+        let bait = Bait::set_out(Whose::Nobody)?;
         let mut command = self.command(executable, &bait);
-        command
-            .arg(&case.probe.id)
-            .args(case.words(&bait, &data, &granted));
+        command.arg(&case.probe.id).args(case.words(&bait));
         let limit = Duration::from_secs(case.probe.limit_s) + GREETING;
         let ran = exec::run(&mut command, limit)?;
         let effects = bait.effects(&ran.output);
@@ -197,7 +193,6 @@ fn effect(probe: &Probe) -> Option<&'static str> {
         Oracle::State(State::CanaryBytes) => Some("canary-bytes"),
         Oracle::State(State::HostFile) => Some("host-file"),
         Oracle::State(State::Listener) => Some("listener"),
-        Oracle::State(State::Victim) => Some("victim"),
         _ => None,
     }
 }

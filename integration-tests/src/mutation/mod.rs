@@ -8,7 +8,6 @@
 //! shipped engine with honest code. Everything else that is not a filter is tried for
 //! real, where no other layer would hide it.
 
-mod bait;
 mod report;
 mod run;
 mod seccomp;

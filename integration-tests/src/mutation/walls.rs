@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::bait::Bait;
 use super::run::{Host, Outcome, Way};
 use super::{Fate, Judged, Score};
+use crate::bait::{Bait, Bounds, Whose};
 use crate::probes::{Group, Probe};
 
 /// Rights to files of linux/landlock.h, by their bit.
@@ -55,6 +55,14 @@ const TIMED: [&str; 10] = [
     "fs-symlink-race",
     "net-families",
 ];
+
+/// A probe tries to come to their double.
+const BOUNDS: Bounds = Bounds {
+    // Above what a process of machine code may start.
+    pids: 40,
+    // Above what it may use, and below ten times of that.
+    memory: 100 << 20,
+};
 
 /// One mutant, and where it shows.
 struct Mutant {
@@ -252,7 +260,7 @@ fn mutants() -> Vec<Mutant> {
 pub(super) fn judge(host: &Host, probes: &[Probe], score: &mut Score) -> Result<(), String> {
     let mut seen = Seen {
         host,
-        bait: Bait::set_out().map_err(|error| format!("no bait: {error}"))?,
+        bait: Bait::set_out(Whose::Root).map_err(|error| format!("no bait: {error}"))?,
         before: BTreeMap::new(),
     };
     for mutant in mutants() {
@@ -351,14 +359,16 @@ impl Seen<'_> {
     }
 
     fn run(
-        &self,
+        &mut self,
         profile: &str,
         mut options: Vec<String>,
         probe: &Probe,
         variant: u32,
     ) -> Result<Outcome, String> {
         options.extend(["--limit-s".to_owned(), probe.limit_s.to_string()]);
-        let mut words = self.bait.words().map_err(|error| error.to_string())?;
+        let laid = self.bait.lay_out_again();
+        laid.map_err(|error| format!("no bait: {error}"))?;
+        let mut words = self.bait.words(BOUNDS);
         words.push(format!("variant={variant}"));
         self.host.probe(profile, &probe.id, &Way { options, words })
     }

@@ -5,8 +5,6 @@
 #[cfg(test)]
 mod ablation;
 #[cfg(test)]
-mod bait;
-#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod host;
@@ -17,7 +15,31 @@ mod weakened;
 
 use std::path::PathBuf;
 
+use gm_integration_tests::bait::{Bait, Bounds, Whose};
+use gm_integration_tests::mutation::{Host, Outcome, Way};
+
 /// The probe host.
 fn host() -> PathBuf {
     gm_integration_tests::project().join("target/probe-host/bin/gm-probe-host")
+}
+
+/// A probe tries to come that far.
+const BOUNDS: Bounds = Bounds {
+    pids: 40,
+    memory: 100 << 20,
+};
+
+/// Runs a probe with these layers left out: what became of it, and what happened outside
+/// where anybody may do anything that no wall forbids.
+fn run(profile: &str, without: &[&str], probe: &str) -> (Outcome, Vec<String>) {
+    let bait = Bait::set_out(Whose::Root).unwrap();
+    let options = without.iter().flat_map(|layer| ["--without", layer]);
+    let way = Way {
+        options: options.map(str::to_owned).collect(),
+        words: bait.words(BOUNDS),
+    };
+    let outcome = Host::new(host()).unwrap().probe(profile, probe, &way);
+    let outcome = outcome.unwrap();
+    let effects = bait.effects(outcome.line.as_deref().unwrap_or_default().as_bytes());
+    (outcome, effects)
 }

@@ -3,5 +3,3 @@
 
 #[cfg(test)]
 mod controls;
-#[cfg(test)]
-mod walled;

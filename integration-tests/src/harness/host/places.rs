@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::bait::{holds, random_name};
 use super::super::judge::Shown;
 use super::{Attack, all, held, plain};
 use crate::acts::EVENT;
+use crate::bait::{holds, random_name};
 use crate::kernel::Process;
 use crate::probes::Kind;
 use crate::records::number;

@@ -19,12 +19,31 @@ use crate::process::command;
 /// Whom a control is run as: nobody.
 pub const NOBODY: u32 = 65_534;
 
+/// Whose the baits are, where root sets them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Of whom a control is: it may do with them what an owner may.
+    Nobody,
+    /// Root's, with modes by which everybody may write: nothing but a wall is to stop it.
+    Root,
+}
+
+/// The limits of a probe's plugin, which it tries to pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Processes.
+    pub pids: u32,
+    /// Bytes.
+    pub memory: u64,
+}
+
 /// How long what is already on its way to a listener may take.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// One set of baits, for one run of one probe.
+/// One set of baits. What happened is told once, at the end.
 pub struct Bait {
     dir: TempDir,
+    whose: Whose,
     secret: String,
     before: [State; 2],
     victim: Victim,
@@ -36,7 +55,7 @@ impl Bait {
     ///
     /// # Errors
     /// What the machine refuses.
-    pub fn set_out() -> std::io::Result<Self> {
+    pub fn set_out(whose: Whose) -> std::io::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("gm-harness-bait-")
             .tempdir()?;
@@ -45,26 +64,30 @@ impl Bait {
         let canary = dir.path().join("canary");
         std::fs::write(&canary, &secret)?;
         allow(&canary, 0o666)?;
-        for (name, mode) in [("data", 0o777), ("granted", 0o755)] {
-            std::fs::create_dir(dir.path().join(name))?;
-            allow(&dir.path().join(name), mode)?;
-        }
-        let granted = dir.path().join("granted/file");
-        std::fs::write(&granted, vec![b'g'; GRANTED_BYTES])?;
-        allow(&granted, 0o644)?;
-        // A control may do what an owner may.
-        for path in [&canary, &granted, &dir.path().join("granted")] {
-            if rustix::process::geteuid().is_root() {
-                std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY))?;
-            }
-        }
+        whose.give(&canary)?;
+        lay_out(dir.path(), whose)?;
         Ok(Self {
-            before: [State::of(&canary)?, State::of(&granted)?],
-            victim: Victim::start(&secret)?,
+            before: [
+                State::of(&canary)?,
+                State::of(&dir.path().join(GRANTED_FILE))?,
+            ],
+            victim: Victim::start(&secret, whose)?,
             listeners: Listeners::start(dir.path())?,
             secret,
+            whose,
             dir,
         })
+    }
+
+    /// Empties the writable directory and fills the granted one anew, for a further run
+    /// that must not find what an earlier one made, moved or cut.
+    ///
+    /// # Errors
+    /// What the machine refuses.
+    pub fn lay_out_again(&mut self) -> std::io::Result<()> {
+        lay_out(self.dir.path(), self.whose)?;
+        self.before[1] = State::of(&self.dir.path().join(GRANTED_FILE))?;
+        Ok(())
     }
 
     /// Where it lies.
@@ -73,15 +96,28 @@ impl Bait {
         self.dir.path()
     }
 
-    /// The writable directory of a control.
+    /// The writable directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    /// What a probe is told, where `data` and `granted` are as it sees them.
+    /// The directory of which a probe is told that it may read it.
     #[must_use]
-    pub fn words(&self, data: &str, granted: &str) -> Vec<String> {
+    pub fn granted(&self) -> PathBuf {
+        self.dir.path().join("granted")
+    }
+
+    /// What a probe is told that sees the directories where they are.
+    #[must_use]
+    pub fn words(&self, bounds: Bounds) -> Vec<String> {
+        let at = |path: PathBuf| path.display().to_string();
+        self.words_seen_at(&at(self.data()), &at(self.granted()), bounds)
+    }
+
+    /// What a probe is told that sees the two directories there.
+    #[must_use]
+    pub fn words_seen_at(&self, data: &str, granted: &str, bounds: Bounds) -> Vec<String> {
         let at = |name: &str| self.dir.path().join(name).display().to_string();
         vec![
             format!("canary={}", at("canary")),
@@ -92,6 +128,8 @@ impl Bait {
             format!("unix={}", at("socket")),
             format!("data={data}"),
             format!("granted={granted}"),
+            format!("pids_max={}", bounds.pids),
+            format!("memory={}", bounds.memory),
         ]
     }
 
@@ -102,7 +140,7 @@ impl Bait {
         if holds(said, self.secret.as_bytes()) {
             effects.push("canary-bytes: the secret is in what was said".to_owned());
         }
-        for (name, before) in ["canary", "granted/file"].iter().zip(&self.before) {
+        for (name, before) in ["canary", GRANTED_FILE].iter().zip(&self.before) {
             if State::of(&self.dir.path().join(name)).ok().as_ref() != Some(before) {
                 effects.push(format!("host-file: {name} was changed"));
             }
@@ -132,8 +170,44 @@ pub fn random_name() -> std::io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+impl Whose {
+    /// Who it is. None = who sets out keeps it.
+    fn uid(self) -> Option<u32> {
+        (self == Self::Nobody && rustix::process::geteuid().is_root()).then_some(NOBODY)
+    }
+
+    fn give(self, path: &Path) -> std::io::Result<()> {
+        match self.uid() {
+            Some(uid) => std::os::unix::fs::chown(path, Some(uid), Some(uid)),
+            None => Ok(()),
+        }
+    }
+}
+
+const GRANTED_FILE: &str = "granted/file";
 /// Of the granted file: read again and again, it is a storm.
 const GRANTED_BYTES: usize = 256 << 10;
+
+/// The two directories, new.
+fn lay_out(dir: &Path, whose: Whose) -> std::io::Result<()> {
+    let (granted, file) = match whose {
+        Whose::Nobody => (0o755, 0o644),
+        Whose::Root => (0o777, 0o666),
+    };
+    for (name, mode) in [("data", 0o777), ("granted", granted)] {
+        let below = dir.join(name);
+        if below.exists() {
+            std::fs::remove_dir_all(&below)?;
+        }
+        std::fs::create_dir(&below)?;
+        allow(&below, mode)?;
+    }
+    let path = dir.join(GRANTED_FILE);
+    std::fs::write(&path, vec![b'g'; GRANTED_BYTES])?;
+    allow(&path, file)?;
+    whose.give(&path)?;
+    whose.give(&dir.join("granted"))
+}
 
 /// A file's bytes and what else can be changed of it; not when it was read.
 #[derive(Debug, PartialEq, Eq)]
@@ -168,13 +242,13 @@ fn allow(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
 }
 
-/// A process of the controls' uid that sleeps, with the secret in its environment.
+/// A process that sleeps, with the secret in its environment.
 struct Victim {
     child: Child,
 }
 
 impl Victim {
-    fn start(secret: &str) -> std::io::Result<Self> {
+    fn start(secret: &str, whose: Whose) -> std::io::Result<Self> {
         let mut sleep = command("sleep", Path::new("/"));
         sleep
             .arg("600")
@@ -183,8 +257,8 @@ impl Victim {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        if rustix::process::geteuid().is_root() {
-            sleep.uid(NOBODY).gid(NOBODY);
+        if let Some(uid) = whose.uid() {
+            sleep.uid(uid).gid(uid);
         }
         Ok(Self {
             child: sleep.spawn()?,
@@ -270,13 +344,15 @@ mod tests {
 
     #[test]
     fn untouched_baits_show_nothing() {
-        let bait = Bait::set_out().unwrap();
+        let mut bait = Bait::set_out(Whose::Nobody).unwrap();
+        std::fs::write(bait.path().join(GRANTED_FILE), "other").unwrap();
+        bait.lay_out_again().unwrap();
         assert_eq!(bait.effects(b"probe=x form=live said=ok value=0"), [""; 0]);
     }
 
     #[test]
     fn every_touch_is_seen() {
-        let bait = Bait::set_out().unwrap();
+        let bait = Bait::set_out(Whose::Root).unwrap();
         let secret = std::fs::read(bait.path().join("canary")).unwrap();
         std::fs::write(bait.path().join("canary"), "other").unwrap();
         let _a = std::net::TcpStream::connect(("127.0.0.1", bait.listeners.tcp_port())).unwrap();
