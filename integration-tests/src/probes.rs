@@ -77,6 +77,10 @@ pub struct Probe {
     pub oracle: Oracle,
     /// Where it can succeed.
     pub control: ControlClass,
+    /// Variants that only root of the host can carry out, and that harm nothing: their
+    /// control is root.
+    #[serde(default)]
+    pub as_root: Vec<u32>,
     /// What it says when nothing stops it.
     #[serde(default = "ok")]
     pub reached: Vec<String>,
@@ -326,15 +330,20 @@ pub struct Vacuous {
     /// Those of its variants; none = all.
     #[serde(default)]
     pub variants: Vec<u32>,
+    /// Whether only a harness that isn't root finds it so.
+    #[serde(default)]
+    pub ordinary: bool,
     /// Why.
     pub reason: String,
 }
 
 impl Vacuous {
-    /// Whether this is about that variant on a kernel of this release.
+    /// Whether this is about that variant on a kernel of this release, for a harness that
+    /// is root or isn't.
     #[must_use]
-    pub fn covers(&self, release: &str, id: &str, variant: u32) -> bool {
+    pub fn covers(&self, release: &str, id: &str, variant: u32, root: bool) -> bool {
         self.id == id
+            && !(self.ordinary && root)
             && (self.variants.is_empty() || self.variants.contains(&variant))
             && self.is_of(release)
     }

@@ -1,4 +1,5 @@
-//! The positive control: the same probe with no wall of ours round it, as nobody. If it
+//! The positive control: the same probe with no wall of ours round it, as nobody (as root
+//! where the row says so). If it
 //! can't do its deed there, stopping it proves nothing.
 
 use std::os::unix::process::CommandExt;
@@ -125,7 +126,7 @@ fn observe(executable: &Executable, case: &Case) -> std::io::Result<Control> {
         return constructed(object, case);
     }
     let bait = Bait::set_out(Whose::Nobody)?;
-    let mut command = as_nobody(executable, case, &bait);
+    let mut command = unconfined(executable, case, &bait);
     let ran = exec::run(&mut command, limit(case))?;
     let effects = bait.effects(&ran.output);
     Ok(judged(case, &ran, &effects))
@@ -161,10 +162,12 @@ fn constructed(object: &[u8], case: &Case) -> std::io::Result<Control> {
     }
 }
 
-/// The probe as an unprivileged user. One that takes all there is gets a process
-/// namespace of its own, whose end is the end of all that it made.
-fn as_nobody(executable: &Executable, case: &Case, bait: &Bait) -> Command {
-    let root = rustix::process::geteuid().is_root();
+/// The probe with no wall round it: as nobody, or, where only root can do the deed, as who
+/// runs the harness. One that takes all there is gets a process namespace of its own, whose
+/// end is the end of all that it made.
+fn unconfined(executable: &Executable, case: &Case, bait: &Bait) -> Command {
+    let as_root = case.probe.as_root.contains(&case.variant);
+    let root = rustix::process::geteuid().is_root() && !as_root;
     let mut line = command(executable.path(), &bait.data());
     if case.probe.alone && root {
         let id = NOBODY.to_string();
@@ -184,7 +187,7 @@ fn as_nobody(executable: &Executable, case: &Case, bait: &Bait) -> Command {
         line.uid(NOBODY).gid(NOBODY);
     }
     line.arg(&case.probe.id).args(case.words(bait));
-    if matches!(case.probe.control, ControlClass::U) {
+    if matches!(case.probe.control, ControlClass::U) && !as_root {
         line.arg("in=userns");
     }
     line

@@ -10,6 +10,16 @@ use crate::probes::Said;
 /// escapes grows.
 pub const LONGEST_LINE: usize = 8 << 10;
 
+/// Whether it holds what a terminal carries out: a control character, or one that turns
+/// the direction of writing.
+#[must_use]
+pub fn paints(text: &str) -> bool {
+    text.contains(|c: char| {
+        let control = c.is_control() && !matches!(c, '\n' | '\t');
+        control || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    })
+}
+
 /// A probe's one line. It is a claim: what counts is what is seen from outside.
 pub type Report = Said;
 
@@ -46,6 +56,13 @@ impl Ran {
         lines
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
+    }
+
+    /// Its lines that are none. What the bound of the output cut is no line.
+    pub fn other_lines(&self) -> impl Iterator<Item = &str> {
+        let whole = self.stdout.split_inclusive('\n');
+        let whole = whole.filter(|line| line.ends_with('\n') && !line.trim().is_empty());
+        whole.filter(|line| serde_json::from_str::<serde::de::IgnoredAny>(line).is_err())
     }
 
     /// How it ended, for people.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::borrowed::Borrowed;
 use super::evaluate::Filters;
-use super::evidence::{Hosted, LONGEST_LINE, Ran};
+use super::evidence::{Hosted, LONGEST_LINE, Ran, paints};
 use super::exec;
 use super::left::{self, Traces};
 use super::table::{Case, name};
@@ -19,6 +19,7 @@ use crate::acts::{EVENT, NEIGHBOUR};
 use crate::bait::{Bait, Whose};
 use crate::probes::{self, Kind, Oracle, SetOff, State};
 use crate::process::Live;
+use crate::records::events;
 use crate::{Home, Package};
 
 /// The id that is compiled into the probes of machine code.
@@ -288,39 +289,21 @@ fn core_of(limits: &str) -> Option<u64> {
 
 /// Lines of the log that paint, have no bounds, or another's name.
 fn forged(ran: &Ran, plugin: &str) -> Vec<String> {
-    let harmful = |c: char| {
-        let paints = c.is_control() && !matches!(c, '\n' | '\t');
-        paints || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut all = Vec::new();
-    for (name, said) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
-        if said.contains(harmful) {
-            all.push(format!("log: {name} holds what paints"));
-        }
-    }
-    // A line of a plugin's that begins one of its own is a record of nobody's. What the
-    // bound of the output cut is no line.
-    let whole = ran.stdout.split_inclusive('\n');
-    let whole = whole.filter(|line| line.ends_with('\n') && !line.trim().is_empty());
-    for line in whole {
-        if serde_json::from_str::<Value>(line).is_err() {
-            all.push(format!("log: a line that is no record: {line:?}"));
-        }
-    }
-    for line in ran
-        .records()
-        .iter()
-        .filter(|record| record["event"] == "log")
-    {
+    let streams = [("stdout", &ran.stdout), ("stderr", &ran.stderr)];
+    let painting = streams.into_iter().filter(|(_, said)| paints(said));
+    let painting = painting.map(|(name, _)| format!("log: {name} holds what paints"));
+    // A line of a plugin's that begins one of its own is a record of nobody's.
+    let others = ran.other_lines();
+    let others = others.map(|line| format!("log: a line that is no record: {line:?}"));
+    let mut all: Vec<String> = painting.chain(others).collect();
+    for line in events(&ran.records(), "log") {
         if line["plugin"] != plugin {
             all.push(format!(
                 "log: a line of {plugin} has another's name: {line}"
             ));
         }
-        if line["text"]
-            .as_str()
-            .is_some_and(|text| text.len() > LONGEST_LINE)
-        {
+        let length = line["text"].as_str().map_or(0, str::len);
+        if length > LONGEST_LINE {
             all.push("log: a line without bounds".to_owned());
         }
     }

@@ -174,21 +174,29 @@ fn concluded(case: &Case, worked: &Worked, inside: Shown) -> Verdict {
 }
 
 /// A control that can't work leaves the filters to be asked, if a call is what the
-/// probe is about, and if it ran behind these very filters.
+/// probe is about or what it was stopped at, and if it ran behind these very filters.
 fn vacuous(case: &Case, said: &str, hosted: &Hosted, filters: &Filters) -> Verdict {
     let behind = hosted
         .started
         .as_ref()
         .is_some_and(|started| filters.are_of(started));
-    match case
-        .probe
-        .denied_call(case.variant)
+    let about = case.probe.denied_call(case.variant);
+    let evaluated = about
+        .or_else(|| stopped_at(case, hosted))
         .filter(|_| behind)
-        .and_then(|call| filters.deny(call))
-    {
+        .and_then(|call| filters.deny(call));
+    match evaluated {
         Some(evaluated) => Verdict::evaluated(evaluated),
         None => Verdict::vacuous(format!("control got {said}")),
     }
+}
+
+/// The call of its row at which a filter ended it.
+fn stopped_at<'a>(case: &Case, hosted: &'a Hosted) -> Option<&'a str> {
+    let ending = hosted.ending.as_ref()?;
+    let call = ending.call.as_deref()?;
+    let listed = case.probe.stopped_at.iter().any(|own| own == call);
+    (ending.name == "forbidden_syscall" && listed).then_some(call)
 }
 
 /// What was seen outside although nothing may happen there.

@@ -216,10 +216,13 @@ pub(super) fn newly_vacuous(rows: &[Row], release: &str) -> Vec<String> {
     if !known.iter().any(|it| it.is_of(release)) {
         return Vec::new();
     }
+    let root = rustix::process::geteuid().is_root();
+    let covered = |row: &Row, variant: u32| {
+        let mut known = known.iter();
+        known.any(|it| it.covers(release, &row.id, variant, root))
+    };
     let each = |row: &Row| {
-        let new = row
-            .vacuous()
-            .filter(|(variant, _)| !known.iter().any(|it| it.covers(release, &row.id, *variant)));
+        let new = row.vacuous().filter(|(variant, _)| !covered(row, *variant));
         let title = row.title();
         new.map(|(variant, _)| {
             format!("{title} variant {variant} is vacuous here, and no list says so")

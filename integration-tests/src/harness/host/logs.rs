@@ -1,9 +1,10 @@
 //! What plugins write into logs: bounded, and never under another's name.
 
-use super::super::evidence::LONGEST_LINE;
+use super::super::evidence::{LONGEST_LINE, paints};
 use super::super::judge::Shown;
 use super::{Attack, all, ended, held, plain};
 use crate::acts::EVENT;
+use crate::records::events;
 use crate::{Home, Package};
 
 pub(super) fn attacks(id: &str) -> Vec<Attack> {
@@ -56,10 +57,6 @@ fn spoof() -> Shown {
     let mut command = home.plain("gm-broker");
     command.args(["run", "--events", "-", "--logs"]);
     let human = crate::process::run(&mut command, format!("{EVENT}\n").as_bytes());
-    let harmful = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if run.exit != 0 || human.exit != 0 {
         return Shown::Unproved(format!("a run failed: {} {}", run.exit, human.exit));
     }
@@ -69,20 +66,15 @@ fn spoof() -> Shown {
         ("stderr", &human.stderr),
         ("json", &run.stdout),
     ] {
-        if said.contains(harmful) {
+        if paints(said) {
             harm.push(format!("{name} holds what paints"));
         }
     }
     let lines = run.of(package.plugin(), "log");
-    let all_lines = run
-        .records
-        .iter()
-        .filter(|record| record["event"] == "log")
-        .count();
     if lines.is_empty() {
         return Shown::Unproved("it logged nothing".to_owned());
     }
-    if lines.len() != all_lines {
+    if lines.len() != events(&run.records, "log").len() {
         harm.push("a line has another's name".to_owned());
     }
     held("broker", "escaped, each under its own name", &harm)
