@@ -186,7 +186,7 @@ impl Whose {
 
 const GRANTED_FILE: &str = "granted/file";
 /// Of the granted file: read again and again, it is a storm.
-const GRANTED_BYTES: usize = 256 << 10;
+pub const GRANTED_BYTES: usize = 256 << 10;
 
 /// The two directories, new.
 fn lay_out(dir: &Path, whose: Whose) -> std::io::Result<()> {

@@ -16,7 +16,7 @@ use super::exec;
 use super::left::{self, Traces};
 use super::table::{Case, name};
 use crate::acts::{EVENT, NEIGHBOUR};
-use crate::bait::{Bait, Whose};
+use crate::bait::{Bait, GRANTED_BYTES, Whose};
 use crate::probes::{self, Kind, Oracle, SetOff, State};
 use crate::process::Live;
 use crate::records::events;
@@ -107,7 +107,7 @@ impl Stage {
         let home = Home::new();
         let granted = home.beside("granted");
         let made = std::fs::create_dir(&granted)
-            .and_then(|()| std::fs::write(granted.join("file"), "granted\n"));
+            .and_then(|()| std::fs::write(granted.join("file"), vec![b'g'; GRANTED_BYTES]));
         assert!(made.is_ok(), "{made:?}");
         let grants = match &borrowed {
             Some(borrowed) => borrowed.config.clone(),
@@ -211,13 +211,21 @@ impl Stage {
             }
         };
         let mut command = self.command(package.plugin(), case, &bait);
-        let ran = exec::run(&mut command, LIMIT).map_err(|error| error.to_string())?;
+        let mut probe = || exec::run(&mut command, LIMIT).map_err(|error| error.to_string());
+        let by_neighbour = case.probe.oracle == Oracle::State(State::Neighbour);
+        let (ran, unserved) = match case.probe.hook {
+            SetOff::Load => {
+                let ran = probe()?;
+                let unserved = unserved(&ran.records());
+                (ran, unserved)
+            }
+            SetOff::Command if by_neighbour => self.beside_neighbour(probe)?,
+            SetOff::Command => (probe()?, None),
+        };
         let mut hosted = Hosted::read(ran, package.plugin(), &case.probe.id);
         hosted.effects = bait.effects(&hosted.ran.output);
         hosted.effects.extend(forged(&hosted.ran, package.plugin()));
-        if case.probe.hook == SetOff::Load {
-            hosted.effects.extend(unserved(&hosted.ran.records()));
-        }
+        hosted.effects.extend(unserved);
         if case.probe.oracle == Oracle::State(State::Survivors) {
             hosted.core_limit = self.core_limit(hosted.profile());
         }
@@ -226,13 +234,41 @@ impl Stage {
         Ok((hosted, filters))
     }
 
+    /// A probe, and for as long as it lives, again and again, a run of the honest plugin;
+    /// with what this was not given.
+    fn beside_neighbour(
+        &self,
+        probe: impl FnOnce() -> Result<Ran, String> + Send,
+    ) -> Result<(Ran, Option<String>), String> {
+        std::thread::scope(|scope| {
+            let probe = scope.spawn(probe);
+            let mut harm = None;
+            loop {
+                let mut neighbour = self.honest_run(&[NEIGHBOUR]);
+                let ran = exec::run(&mut neighbour, LIMIT).map_err(|error| error.to_string())?;
+                harm = harm.or(unserved(&ran.records()));
+                if probe.is_finished() {
+                    break;
+                }
+            }
+            let ran = probe.join().map_err(|_| "the probe's thread died")??;
+            Ok((ran, harm))
+        })
+    }
+
+    /// A run of these plugins, with the events of the honest one.
+    fn honest_run(&self, ids: &[&str]) -> Command {
+        let mut command = self.home.json("gm-broker");
+        command.arg("run").args(ids);
+        command.args(["--allow-native", "--events"]);
+        command.arg(self.home.beside("events"));
+        command
+    }
+
     fn command(&self, id: &str, case: &Case, bait: &Bait) -> Command {
         if case.probe.hook == SetOff::Load {
             // Beside an honest one, which must be served meanwhile.
-            let mut command = self.home.json("gm-broker");
-            command.args(["run", id, NEIGHBOUR, "--allow-native", "--events"]);
-            command.arg(self.home.beside("events"));
-            return command;
+            return self.honest_run(&[id, NEIGHBOUR]);
         }
         let mut command = self.home.json("gm");
         command.args([

@@ -410,7 +410,7 @@ fn done(case: &Case, hosted: &Hosted, report: &Report) -> Shown {
     let measured = match &case.probe.oracle {
         Oracle::State(State::Neighbour) => hosted
             .kept_its_share()
-            .then_some("it kept its share of a processor"),
+            .then_some("its neighbour was served, and it kept its share of a processor"),
         // What was never counted is within any limit.
         Oracle::State(State::Memory) if hosted.memory_peak().is_none() => {
             return Shown::Unproved("its memory was not counted".to_owned());

@@ -4,6 +4,7 @@ use super::super::judge::Shown;
 use super::trust::{at_load_by, write};
 use super::{Attack, all, held, plain, refused};
 use crate::home::text;
+use crate::process::{command, run as run_to_end};
 use crate::{Home, Package, Repository};
 
 pub(super) fn attacks(id: &str) -> Vec<Attack> {
@@ -46,6 +47,12 @@ fn configured_programs() -> Shown {
         .collect();
     if run.exit != 0 {
         harm.push(format!("an honest history was refused: {}", run.stdout));
+    }
+    // Git itself, asked for no more than what has changed, runs one, whatever it makes of it.
+    let mut git = command("git", repository.path());
+    let _ = run_to_end(git.arg("status"), b"");
+    if harm.is_empty() && !trace.exists() {
+        return Shown::Unproved("no program of it is run by git either".to_owned());
     }
     held("broker", "no program of it was run", &harm)
 }
