@@ -20,6 +20,7 @@ pub mod harness;
 pub mod home;
 pub mod interrupted;
 pub mod kernel;
+pub mod launcher;
 pub mod machine_code;
 pub mod mutation;
 pub mod package;
@@ -34,6 +35,7 @@ pub mod scene;
 pub mod server;
 pub mod skip;
 pub mod stranger;
+pub mod taken_over;
 
 pub use home::Home;
 pub use package::Package;

@@ -26,12 +26,14 @@ use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 use gm_protocol::plan::{FD_CODE, FD_LINK, SockFilter};
+use rustix::io::FdFlags;
 
-/// Takes an inherited descriptor as our own. Once for each number.
+/// Takes an inherited descriptor as our own, and passes it on to no other program. Once
+/// for each number.
 pub(crate) fn inherited(fd: i32) -> io::Result<OwnedFd> {
-    // SAFETY: borrowed for this one call, and `fcntl(F_GETFD)` only looks.
+    // SAFETY: borrowed for this one call, which fails cleanly where nothing is open.
     let seen = unsafe { BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_getfd(seen)?;
+    rustix::io::fcntl_setfd(seen, FdFlags::CLOEXEC)?;
     // SAFETY: the descriptor is open (line above), was put there by who started
     // us, and each caller names a number of its own, once.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

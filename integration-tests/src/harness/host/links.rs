@@ -97,11 +97,15 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
         ),
         "fd-scm-in" => vec![boxed(|host| {
             let seen = act(host, "descriptors");
-            held(
-                "descriptors",
-                "the kernel dropped every descriptor that was sent",
-                &seen.harm(),
-            )
+            all([
+                // It ends otherwise where the kernel took one of its packets not.
+                ended("descriptors", &seen.run, &seen.id, &["finished"]),
+                held(
+                    "descriptors",
+                    "the kernel dropped every descriptor that was sent",
+                    &seen.harm(),
+                ),
+            ])
         })],
         "ip-ungranted" => vec![boxed(ungranted), boxed(odd_names)],
         "ip-impersonate" => vec![boxed(short_packets)],

@@ -5,7 +5,9 @@
 mod lifecycle;
 mod links;
 mod logs;
+mod orders;
 mod places;
+mod requests;
 mod sources;
 mod trust;
 
@@ -53,7 +55,9 @@ fn attacks(id: &str) -> Vec<Attack> {
         lifecycle::attacks,
         logs::attacks,
         places::attacks,
+        requests::attacks,
         sources::attacks,
+        orders::attacks,
     ];
     of.into_iter()
         .map(|of| of(id))

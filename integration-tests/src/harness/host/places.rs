@@ -1,25 +1,31 @@
-//! Places that no grant reaches: Git directories, the home, addresses of the host; and
-//! what the kernel says about a running plugin's tree and descriptors.
+//! Places that no grant reaches: Git directories and the home; and what the kernel says
+//! about files that are granted, and about a running plugin's tree and descriptors.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType};
 use serde_json::{Value, json};
 
 use super::super::judge::Shown;
-use super::{Attack, all, held, plain};
+use super::{Attack, all, held, plain, refused};
 use crate::acts::EVENT;
 use crate::bait::{holds, random_name};
 use crate::kernel::Process;
 use crate::probes::Kind;
 use crate::records::number;
 use crate::scene::Scene;
-use crate::server::Server;
 use crate::{Ended, Home, Package, Repository};
 
 pub(super) fn attacks(id: &str) -> Vec<Attack> {
     match id {
         "fs-git" => plain(&[hidden_from_lua, hidden_from_js]),
         "ip-own-files" => plain(&[deputy_reads, deputy_writes]),
-        "net-proxy-ssrf" => plain(&[addresses, redirects]),
+        "fs-idmap" => plain(&[owner_stays]),
+        "fs-fifo-block" => plain(&[pipe_in_a_grant, pipe_in_a_package]),
+        "tr-self" => plain(&[home_in_a_grant]),
         "fd-exact" => plain(&[exact_descriptors]),
+        "fd-cloexec-exec" => plain(&[nothing_past_exec]),
         "ns-propagation" => plain(&[propagation]),
         _ => Vec::new(),
     }
@@ -32,7 +38,7 @@ fn secret() -> String {
     format!("gm-canary-{}", name.unwrap_or_default())
 }
 
-fn write(path: &std::path::Path, text: &str) {
+fn write(path: &Path, text: &str) {
     let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     let done = made.and_then(|()| std::fs::write(path, text));
     assert!(done.is_ok(), "{}: {done:?}", path.display());
@@ -228,97 +234,181 @@ fn deputy_writes() -> Shown {
     all([held("broker", "", &harm), nothing_of(&run, &secret, &paths)])
 }
 
-/// A plugin that sends each event on as a request.
-fn fetcher() -> Package {
-    Package::of("fetcher").permission("network", "true")
-}
-
-fn request(url: &str) -> String {
-    json!({"hook": "on_commit_analyzed", "data": {"url": url}}).to_string() + "\n"
-}
-
-/// Each request was answered with an error, and nobody came to the server.
-fn unreached(run: &Ended, server: &Server, urls: usize) -> Shown {
-    let replies = run.replies("com.test.fetcher", "on_commit_analyzed");
-    if replies.len() != urls {
-        return Shown::Unproved(format!(
-            "{} answers to {urls} requests: {}",
-            replies.len(),
-            run.stdout
-        ));
+/// A tree that only its owner may read is read in a plugin that is somebody else on the
+/// host; and neither there nor in what it stores is anything the plugin's on the disk.
+fn owner_stays() -> Shown {
+    let root = rustix::process::geteuid().is_root();
+    let owner = if root {
+        54_321
+    } else {
+        rustix::process::geteuid().as_raw()
+    };
+    let home = Home::new();
+    let granted = home.beside("granted");
+    let file = granted.join("a.txt");
+    write(&file, "its owner's");
+    for (path, mode) in [(&granted, 0o700), (&file, 0o600)] {
+        let done = std::os::unix::fs::chown(path, Some(owner), Some(owner));
+        assert!(!root || done.is_ok(), "{done:?}");
+        let done = std::fs::set_permissions(path, PermissionsExt::from_mode(mode));
+        assert!(done.is_ok(), "{done:?}");
     }
-    let answered = replies.iter().filter(|reply| reply["status"] == "ok");
-    let mut harm: Vec<String> = answered.map(|reply| format!("answered: {reply}")).collect();
-    harm.extend(
-        server
-            .seen()
-            .iter()
-            .map(|head| format!("the server was asked: {head}")),
-    );
-    held("http", "every address was refused", &harm)
-}
-
-fn addresses() -> Shown {
-    let server = Server::saying("secret");
-    let port = server.port();
-    let home = Home::new();
-    home.configure("[grants]\nnetwork = true\n");
-    home.load(&fetcher());
-    let hosts = [
-        "127.0.0.1",
-        "2130706433",
-        "0177.0.0.1",
-        "0x7f.1",
-        "127.1",
-        "[::1]",
-        "[::ffff:127.0.0.1]",
-        "localhost",
-        "0.0.0.0",
-        "user@127.0.0.1",
-        "127.0.0.1%2f@example.com",
-    ];
-    let urls = hosts
-        .map(|host| format!("http://{host}:{port}/"))
-        .into_iter();
-    let more = [
-        "http://169.254.169.254/latest/meta-data/",
-        "http://10.0.0.1/",
-        "http://[fd00::1]/",
-        "file:///etc/passwd",
-        "gopher://127.0.0.1/",
-    ];
-    let urls: Vec<String> = urls.chain(more.map(str::to_owned)).collect();
-    let events: String = urls.iter().map(|url| request(url)).collect();
-    unreached(&home.run_events(&events, &[]), &server, urls.len())
-}
-
-fn redirects() -> Shown {
-    let victim = Server::saying("secret");
-    let targets = [
-        victim.url("/"),
-        "http://169.254.169.254/".to_owned(),
-        "file:///etc/passwd".to_owned(),
-    ];
-    let servers = targets.map(|to| {
-        Server::answering(format!(
-            "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"
-        ))
-    });
-    let home = Home::new();
-    let allowed: Vec<String> = servers.iter().map(Server::authority).collect();
+    let place = granted.display().to_string();
     home.configure(&format!(
-        "[grants]\nnetwork = true\n[http]\nallow_private = {allowed:?}\n"
+        "[grants]\nfilesystem = {{ read = [{place:?}, \"$DATA\"], write = [\"$DATA\"] }}\n"
     ));
-    home.load(&fetcher());
-    let events: String = servers
-        .iter()
-        .map(|server| request(&server.url("/")))
-        .collect();
-    let run = home.run_events(&events, &[]);
-    if servers.iter().any(|server| server.seen().is_empty()) {
-        return Shown::Unproved("a server that was granted was not asked".to_owned());
+    let filesystem = format!("{{ read = [{place:?}, \"$DATA\"], write = [\"$DATA\"] }}");
+    home.load(&asker(Kind::Lua).permission("filesystem", &filesystem));
+    let read = event(&[file.display().to_string()], false);
+    let store = event(&["$DATA/b.txt".to_owned()], true);
+    let run = home.run_events(&(read + &store), &[]);
+    if got(&run) != [json!("its owner's")] || run.exit != 0 {
+        return Shown::Unproved(format!("it was not read: {}", run.stdout));
     }
-    unreached(&run, &victim, servers.len())
+    let own = rustix::process::geteuid().as_raw();
+    let all = owners(&granted).into_iter().map(|it| (it, owner));
+    let all = all.chain(owners(&home.path()).into_iter().map(|it| (it, own)));
+    let foreign = all.filter(|((_, uid), expected)| uid != expected);
+    let harm: Vec<String> = foreign
+        .map(|((path, uid), _)| format!("{path} is {uid}'s"))
+        .collect();
+    held("mount", "read, and no file changed its owner", &harm)
+}
+
+/// Each file and directory of a tree, with its owner.
+fn owners(tree: &Path) -> Vec<(String, u32)> {
+    let own = std::fs::symlink_metadata(tree);
+    let mut all = vec![(
+        tree.display().to_string(),
+        own.map_or(u32::MAX, |it| it.uid()),
+    )];
+    for entry in std::fs::read_dir(tree).into_iter().flatten().flatten() {
+        let is_dir = entry.file_type().is_ok_and(|it| it.is_dir());
+        match is_dir {
+            true => all.extend(owners(&entry.path())),
+            false => all.push((
+                entry.path().display().to_string(),
+                entry.metadata().map_or(u32::MAX, |it| it.uid()),
+            )),
+        }
+    }
+    all
+}
+
+fn make_pipe(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o666);
+    let made = rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0);
+    assert!(made.is_ok(), "{made:?}");
+}
+
+/// A pipe without a writer, in a granted tree: who opens it is answered, at once.
+fn pipe_in_a_grant() -> Shown {
+    let home = Home::new();
+    let granted = home.beside("granted");
+    write(&granted.join("a.txt"), "a file");
+    make_pipe(&granted.join("pipe"));
+    let place = granted.display().to_string();
+    home.configure(&format!(
+        "[restart]\nmax = 0\n[grants]\nfilesystem = {{ read = [{place:?}] }}\n"
+    ));
+    let filesystem = format!("{{ read = [{place:?}] }}");
+    home.load(&asker(Kind::Lua).permission("filesystem", &filesystem));
+    let paths = ["pipe", "a.txt"].map(|name| format!("{place}/{name}"));
+    let run = home.run_events(&event(&paths, false), &[]);
+    match got(&run).as_slice() {
+        [pipe, file] if *file == "a file" => {
+            let harm = (pipe != "io").then(|| format!("the pipe was read: {pipe}"));
+            held("broker", "no file", &harm.into_iter().collect::<Vec<_>>())
+        }
+        _ => Shown::Unproved(format!("the file beside it was not read: {}", run.stdout)),
+    }
+}
+
+/// The same in the places of a package's files, of which none is then installed.
+fn pipe_in_a_package() -> Shown {
+    let tried = ["plugin.wasm", "plugin.manifest.toml"].map(|name| {
+        let home = Home::new();
+        let package = Package::of("observer");
+        home.sign(&package);
+        let removed = std::fs::remove_file(package.file(name));
+        assert!(removed.is_ok(), "{removed:?}");
+        make_pipe(&package.file(name));
+        refused(
+            "broker",
+            &home.try_load(&package),
+            &["artifact/not-regular"],
+        )
+    });
+    all(tried)
+}
+
+/// A grant of the directory that the home is in: keys, grants, pins and its own manifest
+/// are not there to be read or changed.
+fn home_in_a_grant() -> Shown {
+    let secret = secret();
+    let home = Home::new();
+    let above = home.beside(".").display().to_string();
+    let above = above.trim_end_matches("/.");
+    write(&home.path().join("secret"), &secret);
+    write(&home.beside("open.txt"), "open");
+    home.configure(&format!(
+        "[restart]\nmax = 0\n[grants]\nfilesystem = {{ read = [{above:?}], write = [\"$DATA\"] }}\n"
+    ));
+    let filesystem = format!("{{ read = [{above:?}], write = [\"$DATA\"] }}");
+    home.load(&asker(Kind::Lua).permission("filesystem", &filesystem));
+    let watched = [
+        "broker.toml",
+        "secret",
+        "trust/keys.toml",
+        "trust/pins",
+        "plugins/com.test.asker/current",
+    ];
+    let places = watched.map(|name| home.path().join(name));
+    let before = places.each_ref().map(|place| std::fs::read(place).ok());
+    let paths = places.each_ref().map(|place| place.display().to_string());
+    let open = home.run_events(&event(&[format!("{above}/open.txt")], false), &[]);
+    if got(&open) != [json!("open")] {
+        return Shown::Unproved(format!("not even the file beside it: {}", open.stdout));
+    }
+    let read = home.run_events(&event(&paths, false), &[]);
+    let written = home.run_events(&event(&paths, true), &[]);
+    let after = places.each_ref().map(|place| std::fs::read(place).ok());
+    let changed = before.iter().zip(&after).zip(watched);
+    let changed = changed.filter(|((old, new), _)| old != new);
+    let harm: Vec<String> = changed
+        .map(|(_, name)| format!("{name} was changed"))
+        .collect();
+    all([
+        held("broker", "", &harm),
+        nothing_of(&read, &secret, &paths),
+        nothing_of(&written, &secret, &paths),
+    ])
+}
+
+/// Each descriptor of a running engine is closed by an exec, were there one: whatever it
+/// could become, it would have none of them.
+fn nothing_past_exec() -> Shown {
+    const CLOEXEC: u64 = 0o2_000_000;
+    let scene = Scene::new();
+    let mut harm = Vec::new();
+    for plugin in &scene.plugins {
+        let all = plugin.descriptors();
+        if all.is_empty() {
+            return Shown::Unproved("a plugin's descriptors could not be read".to_owned());
+        }
+        for (fd, target) in all {
+            let info = plugin.file(&format!("fdinfo/{fd}"));
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = flags.and_then(|flags| u64::from_str_radix(flags.trim(), 8).ok());
+            let Some(flags) = flags else {
+                return Shown::Unproved(format!("no flags of descriptor {fd}: {info}"));
+            };
+            if flags & CLOEXEC == 0 && !target.ends_with("/null") {
+                harm.push(format!("descriptor {fd}, {target}, outlives an exec"));
+            }
+        }
+    }
+    held("descriptors", "an exec would close all of them", &harm)
 }
 
 /// A running plugin has the descriptors that its record names, and no other.
