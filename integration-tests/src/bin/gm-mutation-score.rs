@@ -9,14 +9,17 @@
 
 use std::process::ExitCode;
 
-use gm_integration_tests::mutation::{Options, PROFILES, score};
+use gm_integration_tests::mutation::{Host, Options, PROFILES, score};
 use gm_integration_tests::probes;
 
 fn main() -> ExitCode {
+    let own = std::env::current_exe().unwrap_or_default();
+    let host = match Host::new(own.with_file_name("gm-probe-host")) {
+        Ok(host) => host,
+        Err(why) => return nothing(&why),
+    };
     let mut options = Options {
-        host: std::env::current_exe()
-            .unwrap_or_default()
-            .with_file_name("gm-probe-host"),
+        host,
         profiles: Vec::new(),
         probes: probes::table(),
         walls: false,
@@ -46,9 +49,12 @@ fn main() -> ExitCode {
             }
             ExitCode::from(u8::from(!score.is_enough()))
         }
-        Err(why) => {
-            eprintln!("gm-mutation-score: {why}");
-            ExitCode::from(70)
-        }
+        Err(why) => nothing(&why),
     }
+}
+
+/// Says why nothing can be said.
+fn nothing(why: &str) -> ExitCode {
+    eprintln!("gm-mutation-score: {why}");
+    ExitCode::from(70)
 }

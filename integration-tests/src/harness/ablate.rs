@@ -5,23 +5,17 @@
 //! Each is compared with the same host with all walls up, so that nothing else can be
 //! what makes the difference.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use super::Usage;
 use super::evidence::Ran;
-use super::exec;
 use super::outcome::Ablated;
 use super::table::{Case, name};
 use crate::bait::{Bait, Whose};
-use crate::mutation::Outcome;
+use crate::mutation::{Host, MOST_S, Outcome};
 use crate::probes::{Kind, Oracle, Probe, State};
-use crate::process::command;
 
 const HOST: &str = "gm-probe-host";
-const START: Duration = Duration::from_secs(10);
-/// The longest limit that it takes.
-const MOST_S: u64 = 120;
 /// Ending of a process that a filter killed without a word: SIGSYS.
 const VETO: &str = "signal:31";
 const KILLED: &str = "signal:9";
@@ -89,7 +83,7 @@ impl Without {
 
 /// The host of ablated probes.
 pub(super) struct Ablation {
-    host: PathBuf,
+    host: Host,
     without: Without,
 }
 
@@ -109,11 +103,12 @@ impl Ablation {
         if !rustix::process::geteuid().is_root() {
             return Err(Usage(format!("--ablate needs root, as {HOST} does")));
         }
+        let host = Host::new(host).map_err(Usage)?;
         Ok(Self { host, without })
     }
 
-    /// Where it lies.
-    pub(super) fn host(&self) -> &Path {
+    /// The host.
+    pub(super) fn host(&self) -> &Host {
         &self.host
     }
 
@@ -157,17 +152,18 @@ impl Ablation {
     fn run(&self, case: &Case, layers: &[&str]) -> Result<Seen, String> {
         let bait = Bait::set_out(Whose::Nobody).map_err(|error| error.to_string())?;
         let seconds = case.probe.limit_s.clamp(1, MOST_S);
-        let mut line = command(&self.host, Path::new("/"));
-        line.args(["--profile", &name(&case.kind)]);
-        line.args(["--limit-s", &seconds.to_string()]);
-        line.args(layers.iter().flat_map(|layer| ["--without", layer]));
+        let mut options = vec!["--limit-s".to_owned(), seconds.to_string()];
+        options.extend(
+            layers
+                .iter()
+                .flat_map(|layer| ["--without".into(), (*layer).to_owned()]),
+        );
         if !case.probe.permissions.contains_key("filesystem") {
-            line.arg("--bare");
+            options.push("--bare".to_owned());
         }
-        line.args(["--", &case.probe.id]);
-        line.args(case.words(&bait));
-        let limit = Duration::from_secs(seconds) + START;
-        let ran = exec::run(&mut line, limit).map_err(|error| error.to_string())?;
+        let mut words = vec!["--".to_owned(), case.probe.id.clone()];
+        words.extend(case.words(&bait));
+        let ran = self.host.ran(&name(&case.kind), &options, &words)?;
         let effects = bait.effects(&ran.output);
         let outcome = read(&ran, layers)?;
         Ok(Seen { outcome, effects })

@@ -20,7 +20,7 @@ const MOST: usize = 4 << 20;
 ///
 /// # Errors
 /// If it can't be started.
-pub(super) fn run(command: &mut Command, limit: Duration) -> std::io::Result<Ran> {
+pub(crate) fn run(command: &mut Command, limit: Duration) -> std::io::Result<Ran> {
     let begun = Instant::now();
     let child = command
         .stdin(Stdio::null())

@@ -19,7 +19,7 @@ mod borrowed;
 pub mod control;
 pub mod evaluate;
 pub mod evidence;
-mod exec;
+pub(crate) mod exec;
 mod facts;
 mod host;
 mod hosted;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::verdict::{Class, Verdict};
-use crate::mutation::{ALL, SECCOMP, Score};
+use crate::mutation::Score;
 use crate::probes;
 
 /// A probe in one kind of plugin, with all of its variants.
@@ -304,20 +304,17 @@ impl Beside {
                 };
             }
         };
-        let all = score.part(None);
-        let parts = [
-            ("filters", score.part(Some("seccomp")), SECCOMP),
-            ("policies", all, ALL),
-        ];
-        let missed = parts.iter().filter(|(_, part, least)| part < least);
-        let missed = missed.map(|(what, part, least)| {
+        let thresholds = score.thresholds();
+        let missed = thresholds.iter().filter(|(_, part, least)| part < least);
+        let missed = missed.map(|(layer, part, least)| {
+            let what = if layer.is_some() { "filters" } else { "policies" };
             format!(
                 "of all changes of the {what} the probes notice {part:.3}, at least {least} they must (gm-mutation-score names the rest)"
             )
         });
         Self {
             missed: missed.collect(),
-            mutation_score: Some(all),
+            mutation_score: Some(score.part(None)),
             mutation_error: None,
         }
     }

@@ -418,7 +418,7 @@ impl Run {
             say(&format!("changing the policies: {}", profiles.join(", ")));
         }
         let options = mutation::Options {
-            host: ablation.host().to_owned(),
+            host: ablation.host().clone(),
             profiles: profiles.iter().map(|name| (*name).to_owned()).collect(),
             probes: probes::table(),
             walls,

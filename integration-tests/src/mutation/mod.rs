@@ -13,8 +13,7 @@ mod run;
 mod seccomp;
 mod walls;
 
-use std::path::PathBuf;
-
+pub(crate) use run::MOST_S;
 pub use run::{Host, Outcome, Way};
 
 use crate::probes::Probe;
@@ -30,8 +29,8 @@ pub const PROFILES: [&str; 7] = ["wasm", "lua", "js", "native", "compile", "prog
 /// What is scored.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `gm-probe-host`, as scripts/build-probe-host leaves it.
-    pub host: PathBuf,
+    /// What runs the probes.
+    pub host: Host,
     /// Which of [`PROFILES`].
     pub profiles: Vec<String>,
     /// The probes that guard.
@@ -107,11 +106,22 @@ impl Score {
         (killed.count(), all.count())
     }
 
+    /// What must be noticed: of which layer (none = of all), its part, and the least that
+    /// it may be.
+    #[must_use]
+    pub fn thresholds(&self) -> [(Option<&'static str>, f64, f64); 2] {
+        let of = |layer, least| (layer, self.part(layer), least);
+        [of(Some("seccomp"), SECCOMP), of(None, ALL)]
+    }
+
     /// Whether the thresholds are kept, and nothing contradicts itself.
     #[must_use]
     pub fn is_enough(&self) -> bool {
-        let seccomp = self.part(Some("seccomp")) >= SECCOMP;
-        seccomp && self.part(None) >= ALL && self.wrong.is_empty() && !self.mutants.is_empty()
+        let kept = self
+            .thresholds()
+            .iter()
+            .all(|(_, part, least)| part >= least);
+        kept && self.wrong.is_empty() && !self.mutants.is_empty()
     }
 
     /// Those that nobody noticed.
@@ -127,16 +137,16 @@ fn to_f64(count: usize) -> f64 {
 /// Scores.
 ///
 /// # Errors
-/// Why nothing can be said: no probe host, a profile without mutants, a probe or twin
+/// Why nothing can be said: a profile without mutants, a probe or twin
 /// that does not run behind the unchanged walls.
 pub fn score(options: &Options) -> Result<Score, String> {
-    let host = Host::new(options.host.clone())?;
+    let host = &options.host;
     let mut score = Score::default();
     for profile in &options.profiles {
-        seccomp::judge(&host, profile, &options.probes, &mut score)?;
+        seccomp::judge(host, profile, &options.probes, &mut score)?;
     }
     if options.walls {
-        walls::judge(&host, &options.probes, &mut score)?;
+        walls::judge(host, &options.probes, &mut score)?;
     }
     Ok(score)
 }

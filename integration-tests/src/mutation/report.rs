@@ -12,17 +12,15 @@ impl Score {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let mut line = |what: &str, layer: Option<&str>, least: f64| {
+        for (layer, part, least) in self.thresholds() {
             let (killed, all) = self.count(layer);
-            let part = self.part(layer);
             let verdict = if part >= least { "ok" } else { "MISSED" };
+            let what = layer.unwrap_or("all");
             let _ = writeln!(
                 text,
                 "{verdict:<7}{what:<10}{part:.3}  {killed} of {all}, at least {least}"
             );
-        };
-        line("seccomp", Some("seccomp"), SECCOMP);
-        line("all", None, ALL);
+        }
         for (key, (killed, all)) in self.table() {
             let _ = writeln!(text, "       {key:<28}{killed} of {all}");
         }

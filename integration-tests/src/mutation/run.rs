@@ -1,11 +1,20 @@
 //! Runs `gm-probe-host` and reads what it says.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::harness::evidence::Ran;
+use crate::harness::exec;
 use crate::process::command;
 
 /// Ending of a process that saw itself that a wall is not up.
 const UNWALLED: &str = "unwalled";
+/// Exit code of the probe host then.
+const UNWALLED_EXIT: i32 = 30;
+/// The longest limit that the probe host takes for a probe, in seconds.
+pub(crate) const MOST_S: u64 = 120;
+/// Longest life of the probe host.
+const LONGEST: Duration = Duration::from_secs(MOST_S + 10);
 /// Before what the probe host said about it.
 const WHY: &str = "why ";
 
@@ -19,7 +28,7 @@ pub struct Way {
 }
 
 /// The probe host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Host {
     path: PathBuf,
     dir: PathBuf,
@@ -152,28 +161,38 @@ impl Host {
             .ok_or(format!("{profile}: no twin in {stdout:?}"))
     }
 
+    /// What it did, within its own limits and some time for itself.
+    ///
+    /// # Errors
+    /// It can't be started, or the harness is to end.
+    pub(crate) fn ran(
+        &self,
+        profile: &str,
+        options: &[String],
+        words: &[String],
+    ) -> Result<Ran, String> {
+        crate::interrupted::check()?;
+        let mut host = command(&self.path, &self.dir);
+        host.args(["--profile", profile]).args(options).args(words);
+        exec::run(&mut host, LONGEST).map_err(|error| error.to_string())
+    }
+
     fn run(&self, profile: &str, options: &[String], words: &[String]) -> Result<String, String> {
-        let once = || {
-            crate::interrupted::check()?;
-            let mut host = command(&self.path, &self.dir);
-            host.args(["--profile", profile]).args(options).args(words);
-            let ran = host.output().map_err(|error| error.to_string())?;
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-            Ok::<_, String>((ran.status.code(), text(&ran.stdout), text(&ran.stderr)))
-        };
-        let mut ran = once()?;
+        let mut ran = self.ran(profile, options, words)?;
         // The machine may have been short of something for a moment.
-        if ran.0 == Some(30) {
-            ran = once()?;
+        if ran.exit == Some(UNWALLED_EXIT) {
+            ran = self.ran(profile, options, words)?;
         }
-        match ran {
-            (Some(0), stdout, _) => Ok(stdout),
-            (Some(30), stdout, why) => {
+        let (stdout, why) = (ran.stdout.trim(), ran.stderr.trim());
+        match ran.exit {
+            Some(0) => Ok(stdout.to_owned()),
+            Some(UNWALLED_EXIT) => {
                 let why = why.trim_start_matches("gm-probe-host: ").replace('\n', " ");
                 Ok(format!("{stdout}\n{WHY}{why}\nending={UNWALLED}\n"))
             }
-            (code, _, why) => Err(format!(
-                "gm-probe-host {profile} {options:?} {words:?}: {code:?} {why}"
+            _ => Err(format!(
+                "gm-probe-host {profile} {options:?} {words:?}: {} {why}",
+                ran.ending()
             )),
         }
     }

@@ -79,182 +79,146 @@ struct Mutant {
 
 use Group::{File, Kernel, Namespace, Net, Process, Resource, Tty};
 
-fn change(text: String) -> Vec<String> {
-    vec!["--change".to_owned(), text]
+/// Mutants of one kind: layer, kind, the layers that would hide them, where they show, and
+/// each one's words and change.
+type Kin = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [Group],
+    Vec<(String, String)>,
+);
+
+/// What a layer has of several things, of which one is gone or ten times as large.
+fn changed() -> Vec<Kin> {
+    let each = |names: &[&str], what: &dyn Fn(&str) -> String, change: &str| {
+        let one = |name: &&str| (what(name), format!("{change}:{name}"));
+        names.iter().map(one).collect::<Vec<_>>()
+    };
+    let rights = RIGHTS.iter().enumerate();
+    let rights = rights.map(|(bit, name)| {
+        let change = format!("right:{}", 1_u64 << bit);
+        (format!("{name} not handled"), change)
+    });
+    let handled = |name: &str, change: &str| (format!("{name} not handled"), change.to_owned());
+    let ports = vec![
+        handled("bind_tcp", "net:1"),
+        handled("connect_tcp", "net:2"),
+    ];
+    let scope = |what: &str, change: &str| {
+        let what = format!("{what} not in the scope");
+        vec![(what, change.to_owned())]
+    };
+    let abstracts = scope("abstract sockets", "scope:1");
+    let signals = scope("signals", "scope:2");
+    let without = |flag: &str| format!("the root without {flag}");
+    let larger = |name: &str| format!("{name} ten times");
+    let group = |name: &str| format!("{name} of the group ten times");
+    let flags = each(&["nosuid", "nodev", "ro"], &without, "mount");
+    let limits = each(&LIMITS, &larger, "limit");
+    let groups = each(&["memory", "pids"], &group, "group");
+    let files = &[File, Namespace, Tty, Process];
+    vec![
+        (
+            "landlock",
+            "right",
+            &["seccomp", "mount"],
+            files,
+            rights.collect(),
+        ),
+        ("landlock", "right", &["seccomp", "net"], &[Net], ports),
+        ("landlock", "scope", &["seccomp", "net"], &[Net], abstracts),
+        // Another uid would hide it, too.
+        (
+            "landlock",
+            "scope",
+            &["seccomp", "pid", "uid"],
+            &[Process],
+            signals,
+        ),
+        (
+            "mount",
+            "flag",
+            &["seccomp", "landlock"],
+            &[File, Namespace],
+            flags,
+        ),
+        (
+            "rlimits",
+            "limit",
+            &["seccomp", "cgroup"],
+            &[Resource, Kernel],
+            limits,
+        ),
+        (
+            "cgroup",
+            "limit",
+            &["seccomp", "rlimits"],
+            &[Resource],
+            groups,
+        ),
+    ]
 }
 
+/// A layer that is gone as a whole: its name, kind and words, the layers that would hide
+/// it, and where it shows.
+type Gone = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [Group],
+);
+
+const SECCOMP_ALONE: &[&str] = &["seccomp"];
+const LANDLOCK_TOO: &[&str] = &["seccomp", "landlock"];
+
+#[rustfmt::skip]
+const GONE: [Gone; 9] = [
+    ("descriptors", "descriptor", "a directory of the host left open", LANDLOCK_TOO, &[Tty]),
+    ("uid", "map", "mapped to uid 0 of the host", &["seccomp", "landlock", "pid"], &[Process]),
+    ("pid", "namespace", "no pid namespace", &["seccomp", "landlock", "uid"], &[Process]),
+    ("net", "namespace", "no network namespace", LANDLOCK_TOO, &[Net]),
+    ("ipc", "namespace", "no namespace of queues", SECCOMP_ALONE, &[Net]),
+    ("uts", "namespace", "no namespace of the host's name", LANDLOCK_TOO, &[Namespace]),
+    ("user", "namespace", "no user namespace", SECCOMP_ALONE, &[Namespace, Process]),
+    ("mount", "tree", "the host's tree", LANDLOCK_TOO, &[File]),
+    ("caps", "capabilities", "capabilities kept", SECCOMP_ALONE, &[Namespace]),
+];
+
 fn mutants() -> Vec<Mutant> {
-    let mut list = Vec::new();
-    let mut add = |layer, kind, what, hidden_by, change, groups| {
-        list.push(Mutant {
+    let of_kin = |(layer, kind, hidden_by, groups, all): Kin| {
+        let one = move |(what, change)| Mutant {
             layer,
             kind,
             what,
             profile: "native",
             hidden_by,
-            change,
+            change: vec!["--change".to_owned(), change],
             groups,
-        });
+        };
+        all.into_iter().map(one)
     };
-    for (bit, name) in RIGHTS.iter().enumerate() {
-        let (what, right) = (format!("{name} not handled"), 1_u64 << bit);
-        let change = change(format!("right:{right}"));
-        let hidden: &[&str] = &["seccomp", "mount"];
-        add(
-            "landlock",
-            "right",
-            what,
-            hidden,
-            change,
-            &[File, Namespace, Tty, Process],
-        );
-    }
-    for (bit, name) in [(1, "bind_tcp"), (2, "connect_tcp")] {
-        let (what, change) = (format!("{name} not handled"), change(format!("net:{bit}")));
-        add(
-            "landlock",
-            "right",
-            what,
-            &["seccomp", "net"],
-            change,
-            &[Net],
-        );
-    }
-    let what = "abstract sockets not in the scope".to_owned();
-    add(
-        "landlock",
-        "scope",
-        what,
-        &["seccomp", "net"],
-        change("scope:1".into()),
-        &[Net],
-    );
-    let what = "signals not in the scope".to_owned();
-    // Another uid would hide it, too.
-    let hidden: &[&str] = &["seccomp", "pid", "uid"];
-    add(
-        "landlock",
-        "scope",
-        what,
-        hidden,
-        change("scope:2".into()),
-        &[Process],
-    );
-    for flag in ["nosuid", "nodev", "ro"] {
-        let (what, change) = (
-            format!("the root without {flag}"),
-            change(format!("mount:{flag}")),
-        );
-        let hidden: &[&str] = &["seccomp", "landlock"];
-        add("mount", "flag", what, hidden, change, &[File, Namespace]);
-    }
-    for name in LIMITS {
-        let (what, change) = (format!("{name} ten times"), change(format!("limit:{name}")));
-        let hidden: &[&str] = &["seccomp", "cgroup"];
-        add(
-            "rlimits",
-            "limit",
-            what,
-            hidden,
-            change,
-            &[Resource, Kernel],
-        );
-    }
-    for name in ["memory", "pids"] {
-        let (what, change) = (
-            format!("{name} of the group ten times"),
-            change(format!("group:{name}")),
-        );
-        let hidden: &[&str] = &["seccomp", "rlimits"];
-        add("cgroup", "limit", what, hidden, change, &[Resource]);
-    }
-    let without = |layer: &str| vec!["--without".to_owned(), layer.to_owned()];
-    let seccomp: &[&str] = &["seccomp"];
-    let landlock: &[&str] = &["seccomp", "landlock"];
-    let what = |text: &str| text.to_owned();
-    add(
-        "descriptors",
-        "descriptor",
-        what("a directory of the host left open"),
-        landlock,
-        without("descriptors"),
-        &[Tty],
-    );
-    add(
-        "uid",
-        "map",
-        what("mapped to uid 0 of the host"),
-        &["seccomp", "landlock", "pid"],
-        without("uid"),
-        &[Process],
-    );
-    add(
-        "pid",
-        "namespace",
-        what("no pid namespace"),
-        &["seccomp", "landlock", "uid"],
-        without("pid"),
-        &[Process],
-    );
-    add(
-        "net",
-        "namespace",
-        what("no network namespace"),
-        landlock,
-        without("net"),
-        &[Net],
-    );
-    add(
-        "ipc",
-        "namespace",
-        what("no namespace of queues"),
-        seccomp,
-        without("ipc"),
-        &[Net],
-    );
-    add(
-        "uts",
-        "namespace",
-        what("no namespace of the host's name"),
-        landlock,
-        without("uts"),
-        &[Namespace],
-    );
-    add(
-        "user",
-        "namespace",
-        what("no user namespace"),
-        seccomp,
-        without("user"),
-        &[Namespace, Process],
-    );
-    add(
-        "mount",
-        "tree",
-        what("the host's tree"),
-        landlock,
-        without("mount"),
-        &[File],
-    );
-    add(
-        "caps",
-        "capabilities",
-        what("capabilities kept"),
-        seccomp,
-        without("caps"),
-        &[Namespace],
-    );
+    let gone = |(layer, kind, what, hidden_by, groups): Gone| Mutant {
+        layer,
+        kind,
+        what: what.to_owned(),
+        profile: "native",
+        hidden_by,
+        change: vec!["--without".to_owned(), layer.to_owned()],
+        groups,
+    };
     let seen = Mutant {
         profile: "lua",
         layer: "mount",
         kind: "flag",
-        what: what("the root without noexec"),
-        hidden_by: landlock,
-        change: change("mount:noexec".into()),
+        what: "the root without noexec".to_owned(),
+        hidden_by: LANDLOCK_TOO,
+        change: vec!["--change".to_owned(), "mount:noexec".to_owned()],
         groups: &[File],
     };
-    list.push(seen);
-    list
+    let all = changed().into_iter().flat_map(of_kin);
+    all.chain(GONE.map(gone)).chain([seen]).collect()
 }
 
 pub(super) fn judge(host: &Host, probes: &[Probe], score: &mut Score) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! How much of the policies the probes guard.
 
-use gm_integration_tests::mutation::{Judged, Options, PROFILES, score};
+use gm_integration_tests::mutation::{Host, Judged, Options, PROFILES, score};
 use gm_integration_tests::probes;
 
 /// What nobody notices, and why. A new one fails the test.
@@ -92,7 +92,7 @@ const NO_SUCH_FILE: &str = "behind the mount tree; no probe does it to a file of
 #[test]
 fn nothing_more_of_a_policy_goes_unnoticed_than_is_known() {
     let score = score(&Options {
-        host: crate::host(),
+        host: Host::new(crate::host()).unwrap(),
         profiles: PROFILES.map(str::to_owned).to_vec(),
         probes: probes::table(),
         walls: true,
