@@ -124,6 +124,15 @@ impl Score {
         kept && self.wrong.is_empty() && !self.mutants.is_empty()
     }
 
+    /// With what another judge found.
+    fn and(mut self, other: Self) -> Self {
+        self.mutants.extend(other.mutants);
+        self.equal += other.equal;
+        self.beyond_strangers += other.beyond_strangers;
+        self.wrong.extend(other.wrong);
+        self
+    }
+
     /// Those that nobody noticed.
     pub fn survivors(&self) -> impl Iterator<Item = &Judged> {
         self.mutants.iter().filter(|judged| !judged.is_killed())
@@ -140,13 +149,26 @@ fn to_f64(count: usize) -> f64 {
 /// Why nothing can be said: a profile without mutants, a probe or twin
 /// that does not run behind the unchanged walls.
 pub fn score(options: &Options) -> Result<Score, String> {
-    let host = &options.host;
-    let mut score = Score::default();
-    for profile in &options.profiles {
-        seccomp::judge(host, profile, &options.probes, &mut score)?;
-    }
-    if options.walls {
-        walls::judge(host, &options.probes, &mut score)?;
-    }
-    Ok(score)
+    let (host, probes) = (&options.host, &options.probes);
+    let filters = || {
+        let mut score = Score::default();
+        for profile in &options.profiles {
+            seccomp::judge(host, profile, probes, &mut score)?;
+        }
+        Ok::<_, String>(score)
+    };
+    let walls = || {
+        let mut score = Score::default();
+        if options.walls {
+            walls::judge(host, probes, &mut score)?;
+        }
+        Ok::<_, String>(score)
+    };
+    // Side by side: most of either is waiting.
+    let (filters, walls) = std::thread::scope(|scope| {
+        let walls = scope.spawn(walls);
+        (filters(), walls.join())
+    });
+    let walls = walls.map_err(|_| "the judge of the walls died".to_owned())?;
+    Ok(filters?.and(walls?))
 }
