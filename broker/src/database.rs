@@ -7,7 +7,7 @@
 use gm_manifest::{Code, Refusal};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl Form {
                     Missing::NotThere => self.refused(path, "comes and goes"),
                 })
             }
-            Err(error) => Err(self.refused(path, error)),
+            Err(error) => Err(self.refused(path, error).fix(WRITABLE)),
         }
     }
 
@@ -116,7 +116,7 @@ impl Form {
 
     /// Opens an existing file.
     pub(crate) fn open(&self, path: &Path, access: Access) -> Result<Connection, Refusal> {
-        let failed = |error: rusqlite::Error| self.refused(path, error);
+        let failed = |error: rusqlite::Error| self.failed(path, &error);
         let mode = match access {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
@@ -167,7 +167,7 @@ impl Form {
 
     /// Refuses every schema but ours.
     fn check(&self, connection: &Connection, path: &Path) -> Result<(), Refusal> {
-        let failed = |error: rusqlite::Error| self.refused(path, error);
+        let failed = |error: rusqlite::Error| self.failed(path, &error);
         let version = number(connection, "user_version").map_err(failed)?;
         let id = number(connection, "application_id").map_err(failed)?;
         let name = self.name;
@@ -190,7 +190,24 @@ impl Form {
         let name = self.name;
         Refusal::new(self.code, format!("{name} {}: {why}", path.display()))
     }
+
+    /// What SQLite says. Of the file itself nothing is wrong where only the disk is full,
+    /// or takes no writes.
+    fn failed(&self, path: &Path, error: &rusqlite::Error) -> Refusal {
+        let refusal = self.refused(path, error);
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => {
+                refusal.fix("make room on that disk: the file is as it was")
+            }
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
+                refusal.fix(WRITABLE)
+            }
+            _ => refusal,
+        }
+    }
 }
+
+const WRITABLE: &str = "use a file, in a directory, that this user may write, on a disk with room";
 
 fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;

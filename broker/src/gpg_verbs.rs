@@ -54,7 +54,7 @@ fn read_keys(path: &Path) -> Result<Vec<u8>, Refusal> {
     };
     read.map_err(|error| {
         usage(format!("could not read {}: {error}", path.display()))
-            .rule("a plain file, or - for standard input")
+            .fix("name a plain file that can be read, or - for standard input")
     })
 }
 

@@ -99,8 +99,19 @@ impl Session {
 
 fn begin_instance(home: &Home) -> Result<Instance, Refusal> {
     raise_descriptors();
+    for (resource, least, what, option) in LEAST {
+        enough_of(resource, least, what, option)?;
+    }
     Instance::begin(home)
 }
+
+/// With less than that the launcher can't say what is wrong: resource, least, its unit, and
+/// the option of `ulimit`.
+const LEAST: [(Resource, u64, &str, &str); 2] = [
+    (Resource::Nofile, 64, "open files", "-n"),
+    // Sealed files in memory count, too.
+    (Resource::Fsize, 16 << 20, "bytes a file", "-f"),
+];
 
 /// As many open files as root lets this user have: each plugin takes about ten.
 fn raise_descriptors() {
@@ -108,4 +119,15 @@ fn raise_descriptors() {
     limit.current = limit.maximum;
     // With fewer the start of a plugin may be refused, and says so.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+}
+
+fn enough_of(resource: Resource, least: u64, what: &str, option: &str) -> Result<(), Refusal> {
+    match rustix::process::getrlimit(resource).current {
+        Some(own) if own < least => {
+            let detail = format!("this process may have {own} {what}, and needs {least} at least");
+            let remedy = format!("raise it before the start, with ulimit {option}");
+            Err(Refusal::new(Code::InternalLauncher, detail).fix(remedy))
+        }
+        _ => Ok(()),
+    }
 }

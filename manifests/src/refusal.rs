@@ -26,6 +26,8 @@ pub struct Refusal {
     pub manifest_line: Option<u32>,
     /// The wall or layer that is missing, where that is the reason.
     pub layer: Option<Box<str>>,
+    /// What to do in this very case; already escaped. `None` = what the code says.
+    fix: Option<Box<str>>,
 }
 
 impl Refusal {
@@ -41,6 +43,7 @@ impl Refusal {
             rule: Box::default(),
             manifest_line: None,
             layer: None,
+            fix: None,
         }
     }
 
@@ -86,6 +89,19 @@ impl Refusal {
         self
     }
 
+    /// Says what to do, where the code's own words would mislead.
+    #[must_use]
+    pub fn fix(mut self, what: impl AsRef<str>) -> Self {
+        self.fix = Some(escape(what.as_ref()).into());
+        self
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        self.fix.as_deref().unwrap_or(self.code.remedy())
+    }
+
     /// The exit code of the process that ends with this.
     #[must_use]
     pub fn exit(&self) -> u8 {
@@ -126,7 +142,7 @@ impl Serialize for Refusal {
         object.serialize_field("rule", &self.rule)?;
         object.serialize_field("manifest_line", &self.manifest_line)?;
         object.serialize_field("layer", &self.layer)?;
-        object.serialize_field("remedy", self.code.remedy())?;
+        object.serialize_field("remedy", self.remedy())?;
         object.end()
     }
 }

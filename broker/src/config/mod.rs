@@ -109,6 +109,7 @@ pub(crate) fn read(home: &Dir) -> Result<Config, Refusal> {
             // Of this one file the contract says: a wrong configuration.
             Code::StoreUnsafePermissions | Code::StoreCorrupt => {
                 Refusal::new(Code::ConfigBadValue, refusal.detail)
+                    .fix("make it a plain file, no link, of the home's owner, who alone may write it (chmod 600)")
             }
             _ => refusal,
         }

@@ -87,7 +87,7 @@ fn home_fix(facts: &Facts, fault: &Refusal) -> String {
     let Some(path) = &facts.place.path else {
         return "gm-broker --home DIR doctor".into();
     };
-    let remedy = fault.code.remedy().to_owned();
+    let remedy = fault.remedy().to_owned();
     let Ok(found) = std::fs::symlink_metadata(path) else {
         return remedy;
     };
@@ -214,7 +214,7 @@ pub(super) fn keys(facts: &Facts) -> Seen {
         }
         Err(fault) => Seen::gap(
             format!("{} ({})", fault.detail, fault.code.as_str()),
-            fault.code.remedy(),
+            fault.remedy(),
         ),
     }
 }

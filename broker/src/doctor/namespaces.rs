@@ -137,7 +137,7 @@ pub(super) fn child(facts: &Facts) -> Seen {
         Err(refusal) if refusal.code.class() == "wall" => {
             Seen::gap(&*refusal.detail, child_fix(facts, &refusal.detail))
         }
-        Err(refusal) => Seen::gap(&*refusal.detail, refusal.code.remedy()),
+        Err(refusal) => Seen::gap(&*refusal.detail, refusal.remedy()),
     }
 }
 

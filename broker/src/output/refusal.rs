@@ -96,7 +96,7 @@ fn human(refusal: &Refusal, word: &str) -> String {
         text.push_str(&format!(", layer {}", escape::one_line(layer)));
     }
     text.push_str(&format!(" ({})", refusal.code.as_str()));
-    let remedy = refusal.code.remedy();
+    let remedy = refusal.remedy();
     if !remedy.is_empty() {
         text.push_str("\n  ");
         text.push_str(remedy);

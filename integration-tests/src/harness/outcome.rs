@@ -164,6 +164,9 @@ impl Row {
     #[must_use]
     pub fn fix(&self) -> &'static str {
         match self.standing(true) {
+            Standing::Failure("ESCAPED") if self.profile == "under" => {
+                "that launcher let it through: compare it with ours in the table"
+            }
             Standing::Failure("ESCAPED") => {
                 "do not run plugins on this machine with this version; report it as SECURITY.md says"
             }
@@ -229,7 +232,9 @@ pub(super) fn newly_vacuous(rows: &[Row], release: &str) -> Vec<String> {
         })
         .collect::<Vec<_>>()
     };
-    rows.iter().flat_map(each).collect()
+    // What another launcher's controls can do is no matter of the list.
+    let ours = rows.iter().filter(|row| row.profile != "under");
+    ours.flat_map(each).collect()
 }
 
 /// What all rows come to.

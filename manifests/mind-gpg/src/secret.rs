@@ -58,6 +58,8 @@ impl std::fmt::Debug for SecretKey {
     }
 }
 
+const SECRET_FILE: &str = "name the file of the secret key, secret.pgp as gm gpg keygen writes it";
+
 fn unusable(detail: &str) -> Refusal {
     Refusal::new(Code::KeyNotSigning, detail)
 }
@@ -74,7 +76,8 @@ impl SecretKey {
     }
 
     fn read_key(bytes: &[u8], passphrase: Option<&str>, now: SystemTime) -> Result<Self, Refusal> {
-        let no_key = || Refusal::new(Code::KeyCertMalformed, "this is no secret key");
+        let no_key =
+            || Refusal::new(Code::KeyCertMalformed, "this is no secret key").fix(SECRET_FILE);
         if bytes.len() > MAX_SECRET {
             return Err(no_key());
         }
@@ -86,7 +89,9 @@ impl SecretKey {
         let signing = valid.keys().alive().revoked(false).for_signing().secret();
         let newest = signing.max_by_key(|key| key.key().creation_time());
         let key = newest
-            .ok_or_else(|| unusable("the file has no secret key that may sign now"))?
+            .ok_or_else(|| {
+                unusable("the file has no secret key that may sign now").fix(SECRET_FILE)
+            })?
             .key()
             .clone();
         let pair = unlocked(key, passphrase)?;

@@ -1,6 +1,7 @@
 //! A case as its author writes it: events, settings, and what is to come of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use gm_manifest::Refusal;
@@ -143,6 +144,12 @@ impl Case {
         if let Some((key, _)) = parsed.config.iter().find(|(_, value)| !is_a_setting(value)) {
             let what = format!("config: {key} is no text, integer, true, false or list of texts");
             return Err(wrong(None, &what));
+        }
+        if parsed.event.is_empty() && parsed.expect.is_none() {
+            return Err(wrong(
+                None,
+                "it tries nothing: an [[event]] or [expect] is missing",
+            ));
         }
         let mut events = Vec::new();
         for (index, event) in parsed.event.into_iter().enumerate() {
@@ -343,13 +350,15 @@ pub(super) fn read_all(directory: &Path) -> Result<Vec<Case>, Refusal> {
     };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
-        let name = entry
-            .map_err(|error| unreadable(directory, error))?
-            .file_name();
-        let name = name.to_string_lossy().into_owned();
-        if name.ends_with(".toml") {
-            names.push(name);
+        let entry = entry.map_err(|error| unreadable(directory, error))?;
+        if entry.path().extension() != Some(OsStr::new("toml")) {
+            continue;
         }
+        let name = entry.file_name().into_string();
+        names.push(name.map_err(|_| {
+            let error = std::io::Error::other("the name of a case is UTF-8");
+            unreadable(&entry.path(), error)
+        })?);
     }
     if names.is_empty() || names.len() > MAX_CASES {
         let what = format!("{} holds {} cases", directory.display(), names.len());
