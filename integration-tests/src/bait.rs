@@ -202,6 +202,10 @@ fn lay_out(dir: &Path, whose: Whose) -> std::io::Result<()> {
         std::fs::create_dir(&below)?;
         allow(&below, mode)?;
     }
+    let empty = dir.join("granted/empty");
+    std::fs::create_dir(&empty)?;
+    allow(&empty, granted)?;
+    whose.give(&empty)?;
     let path = dir.join(GRANTED_FILE);
     std::fs::write(&path, vec![b'g'; GRANTED_BYTES])?;
     allow(&path, file)?;

@@ -74,6 +74,64 @@ PROBE(fs_attr_outside)
     return GM_DONE;
 }
 
+/* A program of the host's in a child: 0 if it was executed. */
+static long executed(const char *path)
+{
+    enum { NOT = 128 };
+    long child = gm_fork(), status;
+    if (child < 0)
+        return child;
+    if (child == 0)
+        gm_exit(NOT - CALL(__NR_execve, path, 0, 0));
+    status = gm_wait(child);
+    if (status < 0)
+        return status;
+    long exit = status >> 8 & 0xff;
+    return exit > NOT ? NOT - exit : 0;
+}
+
+/* What may be done to a directory that all may write, and to what lies there, where only
+ * paths keep it away. */
+PROBE(fs_write_outside)
+{
+    static char entries[1024];
+    char path[GM_PATH];
+    static const char *const NAMES[] = {"/../canary", "/..", "/file", "/empty", "/link", "/made"};
+    long variant = gm_variant(args);
+    report->live = 1;
+    if (variant == 6) {
+        report->said = executed("/bin/true");
+        return GM_DONE;
+    }
+    if (variant > 6 || !gm_path(path, args, "granted", NAMES[variant]))
+        return variant > 6 ? GM_UNKNOWN : GM_NEEDS;
+    switch (variant) {
+    case 1:
+        report->said = gm_open(path, GM_O_RDONLY | GM_O_DIRECTORY);
+        if (report->said >= 0)
+            report->said = CALL(__NR_getdents64, report->said, entries, sizeof entries);
+        break;
+    case 2:
+        report->said = CALL(__NR_unlinkat, GM_AT_FDCWD, path, 0);
+        break;
+    case 3:
+        report->said = CALL(__NR_unlinkat, GM_AT_FDCWD, path, 0x200 /* AT_REMOVEDIR */);
+        break;
+    case 4:
+        report->said = CALL(__NR_symlinkat, "canary", GM_AT_FDCWD, path);
+        break;
+    case 5:
+        report->said = CALL(__NR_mkdirat, GM_AT_FDCWD, path, 0700);
+        break;
+    default:
+        report->said = gm_open(path, GM_O_WRONLY);
+        gm_close(report->said);
+    }
+    if (report->said > 0)
+        report->said = 0;
+    return GM_DONE;
+}
+
 /* Watches what others do. */
 PROBE(fs_inotify)
 {
