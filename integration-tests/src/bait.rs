@@ -121,7 +121,7 @@ impl Bait {
         let at = |name: &str| self.dir.path().join(name).display().to_string();
         vec![
             format!("canary={}", at("canary")),
-            format!("pid={}", self.victim.child.id()),
+            format!("pid={}", self.victim.pid()),
             format!("tcp={}", self.listeners.tcp_port()),
             format!("udp={}", self.listeners.udp_port()),
             format!("abstract={}", self.listeners.name),
@@ -247,12 +247,17 @@ fn allow(path: &Path, mode: u32) -> std::io::Result<()> {
 }
 
 /// A process that sleeps, with the secret in its environment.
-struct Victim {
+pub(crate) struct Victim {
     child: Child,
 }
 
 impl Victim {
-    fn start(secret: &str, whose: Whose) -> std::io::Result<Self> {
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn start(secret: &str, whose: Whose) -> std::io::Result<Self> {
         let mut sleep = command("sleep", Path::new("/"));
         sleep
             .arg("600")

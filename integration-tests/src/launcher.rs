@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -19,17 +20,20 @@ use tempfile::TempDir;
 
 use crate::bait::random_name;
 use crate::binary;
+use crate::home::level;
 use crate::kernel::{Process, within};
 use crate::process::command;
+use crate::scene::SOON;
 
 /// Longest wait for one answer.
-const ANSWER: Duration = Duration::from_secs(10);
+pub const ANSWER: Duration = Duration::from_secs(10);
 const NONCE: [u8; 32] = [7; 32];
 
 /// A launcher of ours, ended when this is dropped.
 pub struct Launcher {
-    process: Child,
-    bell: Option<Doorbell>,
+    // Hangs up before the process is waited for.
+    bell: Doorbell,
+    process: Greeted,
     orders: IpcSender<Order>,
     answers: IpcReceiver<Answer>,
     no: u64,
@@ -43,7 +47,44 @@ pub struct Held {
     _link: OwnedFd,
 }
 
+/// The process of a launcher, which is not left behind.
+pub struct Greeted {
+    child: Child,
+}
+
+impl Greeted {
+    /// Its exit code, once it has ended by itself; none if it lives on for that long.
+    pub fn exit_within(&mut self, limit: Duration) -> Option<i32> {
+        let mut exit = None;
+        within(limit, || {
+            exit = self.child.try_wait().ok().flatten();
+            exit.is_some()
+        });
+        exit?.code()
+    }
+}
+
+impl Drop for Greeted {
+    fn drop(&mut self) {
+        if self.exit_within(SOON).is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
 impl Launcher {
+    /// Starts one that gives the level of this machine.
+    ///
+    /// # Errors
+    /// What it says that keeps it from starting anything.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    pub fn start() -> Result<Self, Fault> {
+        Self::with(&format!("[isolation]\nmin = {:?}\n", level()))
+    }
+
     /// Starts one on a home with this configuration.
     ///
     /// # Errors
@@ -51,9 +92,11 @@ impl Launcher {
     ///
     /// # Panics
     /// If it says nothing.
-    pub fn start(config: &str) -> Result<Self, Fault> {
+    pub fn with(config: &str) -> Result<Self, Fault> {
         let home = tempfile::tempdir().unwrap();
-        std::fs::write(home.path().join("broker.toml"), config).unwrap();
+        let file = home.path().join("broker.toml");
+        std::fs::write(&file, config).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
         let (server, path) = IpcOneShotServer::<Ready>::new().unwrap();
         let instance: String = random_name().unwrap().chars().take(16).collect();
         let hello = Bootstrap {
@@ -66,11 +109,11 @@ impl Launcher {
         let mut bytes = [0; 4096];
         let used = wire::encode(&hello, &mut bytes).unwrap();
         let (process, bell) = greet(&bytes[..used]);
-        let (_, ready) = server.accept().unwrap();
+        let ready = accepted(server);
         assert_eq!(ready.nonce, NONCE);
         ready.host.map(|_| Self {
             process,
-            bell: Some(bell),
+            bell,
             orders: ready.orders,
             answers: ready.answers,
             no: 0,
@@ -88,9 +131,8 @@ impl Launcher {
     pub fn order(&mut self, what: Task, fds: &[BorrowedFd<'_>]) -> Result<Done, Fault> {
         self.no += 1;
         self.orders.send(Order { no: self.no, what }).unwrap();
-        let bell = self.bell.as_ref().unwrap();
-        bell.ring(self.no, fds).unwrap();
-        let ring = bell.answer(Some(Instant::now() + ANSWER)).unwrap();
+        self.bell.ring(self.no, fds).unwrap();
+        let ring = self.bell.answer(Some(Instant::now() + ANSWER)).unwrap();
         assert_eq!(ring.map(|ring| ring.no), Some(self.no));
         self.answers.recv().unwrap().result
     }
@@ -134,7 +176,7 @@ impl Launcher {
     pub fn ring_for_another(&mut self) {
         let what = Task::Kill { child: 1 };
         self.orders.send(Order { no: 5, what }).unwrap();
-        self.bell.as_ref().unwrap().ring(6, &[]).unwrap();
+        self.bell.ring(6, &[]).unwrap();
     }
 
     /// The names of its children; none but `gm-sweeper` where no plugin was started.
@@ -143,25 +185,24 @@ impl Launcher {
     /// If it is gone.
     #[must_use]
     pub fn children(&self) -> Vec<String> {
-        let own = Process::find(self.process.id()).unwrap();
+        let own = Process::find(self.process.child.id()).unwrap();
         let children = own.descendants();
         children.iter().map(|child| child.status("Name")).collect()
     }
 
-    /// Whether it ends within a second.
+    /// Whether it ends soon.
     pub fn ends(&mut self) -> bool {
-        let process = &mut self.process;
-        within(Duration::from_secs(1), || {
-            process.try_wait().is_ok_and(|status| status.is_some())
-        })
+        self.process.exit_within(SOON).is_some()
     }
 }
 
-impl Drop for Launcher {
-    fn drop(&mut self) {
-        self.bell = None;
-        let _ = self.process.wait();
-    }
+/// The launcher's first message. One that never comes is waited for by a thread of its own.
+fn accepted(server: IpcOneShotServer<Ready>) -> Ready {
+    let (send, ready) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(server.accept()));
+    let ready = ready.recv_timeout(ANSWER);
+    let (_, ready) = ready.expect("the launcher says nothing").unwrap();
+    ready
 }
 
 /// Starts a launcher and writes these bytes as its greeting.
@@ -169,7 +210,7 @@ impl Drop for Launcher {
 /// # Panics
 /// If it can't be started.
 #[must_use]
-pub fn greet(bytes: &[u8]) -> (Child, Doorbell) {
+pub fn greet(bytes: &[u8]) -> (Greeted, Doorbell) {
     let (ours, theirs) = link::pair().unwrap();
     let (pipe, write) = std::io::pipe().unwrap();
     let mut launcher = command(binary("gm-launcher"), std::path::Path::new("/"));
@@ -179,10 +220,10 @@ pub fn greet(bytes: &[u8]) -> (Child, Doorbell) {
         .stdout(Stdio::from(OwnedFd::from(pipe)))
         .stderr(Stdio::null())
         .process_group(0);
-    let process = launcher.spawn().unwrap();
+    let child = launcher.spawn().unwrap();
     // It may have ended before all of them were written.
     let _ = (&write).write_all(bytes);
-    (process, Doorbell::new(ours))
+    (Greeted { child }, Doorbell::new(ours))
 }
 
 /// A memfd with these bytes; sealed ones nobody can change any more.

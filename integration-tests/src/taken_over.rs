@@ -1,20 +1,17 @@
 //! A process that somebody has taken over: by ptrace(2) it makes one call after another,
 //! behind whatever stands round it. Needs CAP_SYS_PTRACE over it. x86-64.
 
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc::user_regs_struct;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::bait::NOBODY;
+use crate::bait::{Victim, Whose};
 use crate::kernel::{Process, within};
-use crate::process::command;
-use crate::scene::SOON;
 
 /// What became of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +25,13 @@ pub enum Said {
 /// A process in a stop, which goes on when this is dropped, as if nothing had been.
 pub struct TakenOver {
     pid: Pid,
-    before: user_regs_struct,
+    before: Option<user_regs_struct>,
     /// Where what it is given lies next.
     room: u64,
 }
 
+/// The error of who may not trace it.
+pub const DENIED: &str = "attach: EPERM";
 /// `syscall`, the last instruction of whoever waits in a call.
 const SYSCALL: u64 = 0x050f;
 /// Below its stack, beyond the 128 bytes that a leaf function may use there.
@@ -50,17 +49,22 @@ impl TakenOver {
     pub fn new(pid: u32) -> Result<Self, String> {
         let pid = i32::try_from(pid).map_err(|_| format!("no process {pid}"))?;
         let pid = Pid::from_raw(pid);
-        why("attach", ptrace::attach(pid))?;
+        match ptrace::attach(pid) {
+            Err(Errno::EPERM) => return Err(DENIED.to_owned()),
+            attached => why("attach", attached)?,
+        }
+        // From here on it is let go whatever happens.
+        let mut own = Self {
+            pid,
+            before: None,
+            room: 0,
+        };
         let stop = why("stop", waitpid(pid, Some(WaitPidFlag::__WALL)))?;
         if !matches!(stop, WaitStatus::Stopped(..)) {
             return Err(format!("it does not stop: {stop:?}"));
         }
         let before = why("registers", ptrace::getregs(pid))?;
-        let own = Self {
-            pid,
-            before,
-            room: (before.rsp - BELOW) & !0xf,
-        };
+        (own.before, own.room) = (Some(before), (before.rsp - BELOW) & !0xf);
         let at = before.rip - 2;
         let word = why("code", ptrace::read(pid, at as ptrace::AddressType))?;
         match word.cast_unsigned() & 0xffff {
@@ -94,7 +98,7 @@ impl TakenOver {
     /// # Errors
     /// It is gone, or does something else.
     pub fn call(&mut self, number: u64, args: [u64; 3]) -> Result<Said, String> {
-        let mut registers = self.before;
+        let mut registers = self.before.ok_or("it was never stopped")?;
         registers.rip -= 2;
         registers.orig_rax = u64::MAX; // no call is to be restarted
         registers.rax = number;
@@ -117,13 +121,13 @@ impl TakenOver {
 impl Drop for TakenOver {
     fn drop(&mut self) {
         // What is dead, or has become another program, has no use for them.
-        let _ = ptrace::setregs(self.pid, self.before);
+        let _ = self.before.map(|before| ptrace::setregs(self.pid, before));
         let _ = ptrace::detach(self.pid, None);
     }
 }
 
 /// A process of nobody's that waits, with no wall round it.
-pub struct Unconfined(Child);
+pub struct Unconfined(Victim);
 
 impl Unconfined {
     /// Starts one.
@@ -132,20 +136,15 @@ impl Unconfined {
     /// If there is no `sleep`, or it doesn't come to its wait.
     #[must_use]
     pub fn start() -> Self {
-        let mut sleep = command("sleep", Path::new("/"));
-        sleep.arg("600").stdin(Stdio::null()).stdout(Stdio::null());
-        if rustix::process::geteuid().is_root() {
-            sleep.uid(NOBODY).gid(NOBODY);
-        }
-        let child = Self(sleep.spawn().unwrap());
+        let victim = Victim::start("", Whose::Nobody).unwrap();
         let asleep = || {
-            let process = Process::find(child.0.id());
-            process.is_some_and(|it| {
-                it.status("State").starts_with('S') && it.status("Name") == "sleep"
-            })
+            let process = Process::find(victim.pid());
+            let is =
+                |it: Process| it.status("State").starts_with('S') && it.status("Name") == "sleep";
+            process.is_some_and(is)
         };
-        assert!(within(SOON, asleep), "it does not sleep");
-        child
+        assert!(within(UP, asleep), "it does not sleep");
+        Self(victim)
     }
 
     /// Takes it over.
@@ -153,13 +152,9 @@ impl Unconfined {
     /// # Errors
     /// It can't be traced.
     pub fn take_over(&mut self) -> Result<TakenOver, String> {
-        TakenOver::new(self.0.id())
+        TakenOver::new(self.0.pid())
     }
 }
 
-impl Drop for Unconfined {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+/// How long the scene may take.
+const UP: Duration = Duration::from_secs(10);

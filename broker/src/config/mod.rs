@@ -107,7 +107,8 @@ pub(crate) fn read(home: &Dir) -> Result<Config, Refusal> {
     let bytes = home.read(CONFIG_FILE, MAX_CONFIG).map_err(|refusal| {
         match refusal.code {
             // Of this one file the contract says: a wrong configuration.
-            Code::StoreUnsafePermissions | Code::StoreCorrupt => {
+            Code::StoreCorrupt => Refusal::new(Code::ConfigBadValue, refusal.detail),
+            Code::StoreUnsafePermissions => {
                 Refusal::new(Code::ConfigBadValue, refusal.detail)
                     .fix("make it a plain file, no link, of the home's owner, who alone may write it (chmod 600)")
             }

@@ -82,6 +82,8 @@ impl Ran {
 pub struct Ending {
     /// `finished`, `forbidden_syscall`, `timed_out` …
     pub name: String,
+    /// When.
+    pub at: Option<String>,
     /// What ended it.
     pub layer: Option<String>,
     /// The forbidden call's name.
@@ -105,6 +107,7 @@ impl Ending {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         Self {
             name: text(&record["ending"]).unwrap_or_default(),
+            at: text(&record["at"]),
             layer: text(&record["layer"]),
             call: record.pointer("/seccomp/call").and_then(text),
             nr: record.pointer("/seccomp/nr").and_then(Value::as_u64),
@@ -135,6 +138,8 @@ pub struct Hosted {
     /// How large a core of such a process may be, as the kernel says; none if nobody
     /// looked.
     pub core_limit: Option<u64>,
+    /// When an honest plugin beside it was answered, as records tell the time.
+    pub neighbour: Vec<String>,
     /// What happened outside although nothing should have.
     pub effects: Vec<String>,
     /// What was left behind, or taken beyond a limit.
@@ -175,6 +180,7 @@ impl Hosted {
             report: text,
             error: reply.and_then(|record| record["error"].as_str().map(str::to_owned)),
             core_limit: None,
+            neighbour: Vec::new(),
             effects: Vec::new(),
             left: over.into_iter().collect(),
             ran,
@@ -200,6 +206,19 @@ impl Hosted {
             return false;
         };
         cpu.saturating_mul(100) <= wall.saturating_mul(given + 10)
+    }
+
+    /// Whether its neighbour was answered between its start and its end.
+    #[must_use]
+    pub fn served_a_neighbour(&self) -> bool {
+        let begun = self.started.as_ref().and_then(|it| it["at"].as_str());
+        let ended = self.ending.as_ref().and_then(|it| it.at.as_deref());
+        let (Some(begun), Some(ended)) = (begun, ended) else {
+            return false;
+        };
+        // In UTC and of one length, so that times are in order as texts, too.
+        let within = |at: &String| begun < at.as_str() && at.as_str() < ended;
+        self.neighbour.iter().any(within)
     }
 
     /// The most memory that was counted; none if nothing was.

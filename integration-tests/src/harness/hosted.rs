@@ -83,6 +83,18 @@ fn constructor_key(case: &Case) -> String {
     }
 }
 
+/// Between two events of the honest plugin.
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// How an honest plugin fared beside a probe.
+#[derive(Default)]
+struct Neighbour {
+    /// When its events were answered.
+    answered: Vec<String>,
+    /// What it was not given.
+    unserved: Option<String>,
+}
+
 /// What came of loading a package.
 type Loaded = Result<Arc<Filters>, Refused>;
 
@@ -213,19 +225,21 @@ impl Stage {
         let mut command = self.command(package.plugin(), case, &bait);
         let mut probe = || exec::run(&mut command, LIMIT).map_err(|error| error.to_string());
         let by_neighbour = case.probe.oracle == Oracle::State(State::Neighbour);
-        let (ran, unserved) = match case.probe.hook {
+        let (ran, neighbour) = match case.probe.hook {
             SetOff::Load => {
                 let ran = probe()?;
                 let unserved = unserved(&ran.records());
-                (ran, unserved)
+                let answered = Vec::new();
+                (ran, Neighbour { answered, unserved })
             }
             SetOff::Command if by_neighbour => self.beside_neighbour(probe)?,
-            SetOff::Command => (probe()?, None),
+            SetOff::Command => (probe()?, Neighbour::default()),
         };
         let mut hosted = Hosted::read(ran, package.plugin(), &case.probe.id);
         hosted.effects = bait.effects(&hosted.ran.output);
         hosted.effects.extend(forged(&hosted.ran, package.plugin()));
-        hosted.effects.extend(unserved);
+        hosted.effects.extend(neighbour.unserved);
+        hosted.neighbour = neighbour.answered;
         if case.probe.oracle == Oracle::State(State::Survivors) {
             hosted.core_limit = self.core_limit(hosted.profile());
         }
@@ -234,26 +248,38 @@ impl Stage {
         Ok((hosted, filters))
     }
 
-    /// A probe, and for as long as it lives, again and again, a run of the honest plugin;
-    /// with what this was not given.
+    /// A probe, and for as long as it lives, events of the honest plugin in a run of its
+    /// own; with when they were answered, and what it was not given.
     fn beside_neighbour(
         &self,
         probe: impl FnOnce() -> Result<Ran, String> + Send,
-    ) -> Result<(Ran, Option<String>), String> {
-        std::thread::scope(|scope| {
+    ) -> Result<(Ran, Neighbour), String> {
+        let mut live = self.home.start_events(&[NEIGHBOUR]);
+        live.wait_for("its neighbour", |record| record["event"] == "started");
+        let ran = std::thread::scope(|scope| {
             let probe = scope.spawn(probe);
-            let mut harm = None;
-            loop {
-                let mut neighbour = self.honest_run(&[NEIGHBOUR]);
-                let ran = exec::run(&mut neighbour, LIMIT).map_err(|error| error.to_string())?;
-                harm = harm.or(unserved(&ran.records()));
-                if probe.is_finished() {
+            let mut sent = 0_u64;
+            while !probe.is_finished() {
+                sent += 1;
+                live.write_line(EVENT);
+                let answer = live.wait_for("its neighbour's answer", |record| {
+                    record["seq"] == sent || record["event"] == "ended"
+                });
+                if answer["event"] == "ended" {
                     break;
                 }
+                std::thread::sleep(BETWEEN);
             }
-            let ran = probe.join().map_err(|_| "the probe's thread died")??;
-            Ok((ran, harm))
-        })
+            probe.join().map_err(|_| "the probe's thread died")?
+        })?;
+        let records = live.finish().records;
+        let replies = events(&records, "reply").into_iter();
+        let answered = replies.filter_map(|reply| Some(reply["at"].as_str()?.to_owned()));
+        let neighbour = Neighbour {
+            answered: answered.collect(),
+            unserved: unserved(&records),
+        };
+        Ok((ran, neighbour))
     }
 
     /// A run of these plugins, with the events of the honest one.

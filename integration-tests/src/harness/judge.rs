@@ -56,7 +56,7 @@ fn vacuous(case: &Case, said: &str, hosted: &Hosted, filters: &Filters) -> Verdi
         .filter(|_| behind)
         .and_then(|call| filters.deny(call));
     match evaluated {
-        Some(evaluated) => Verdict::evaluated(evaluated),
+        Some(evaluated) => Verdict::evaluated(evaluated, &own(case)),
         None => Verdict::vacuous(format!("control got {said}")),
     }
 }
@@ -278,6 +278,9 @@ fn dead(case: &Case, hosted: &Hosted) -> Shown {
 /// from outside, and what is beyond a limit is seen there (`outside`).
 fn done(case: &Case, hosted: &Hosted, report: &Report) -> Shown {
     let measured = match &case.probe.oracle {
+        Oracle::State(State::Neighbour) if !hosted.served_a_neighbour() => {
+            return Shown::Unproved("no answer of its neighbour fell into its life".to_owned());
+        }
         Oracle::State(State::Neighbour) => hosted
             .kept_its_share()
             .then_some("its neighbour was served, and it kept its share of a processor"),

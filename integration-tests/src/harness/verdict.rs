@@ -69,10 +69,14 @@ impl Verdict {
     /// The control did not work, but the loaded filters deny the call whatever its
     /// arguments are.
     #[must_use]
-    pub fn evaluated(evaluated: Evaluated) -> Self {
+    pub fn evaluated(evaluated: Evaluated, expected: &str) -> Self {
+        const LAYER: &str = "seccomp";
         Self {
-            class: Class::Contained,
-            layer: Some("seccomp".to_owned()),
+            class: match same_layer(expected, LAYER) {
+                true => Class::Contained,
+                false => Class::ContainedElsewhere,
+            },
+            layer: Some(LAYER.to_owned()),
             why: evaluated.into_words(),
             by_evaluation: true,
         }

@@ -15,6 +15,7 @@ mod walls;
 
 pub(crate) use run::MOST_S;
 pub use run::{Host, Outcome, Way};
+pub use walls::BOUNDS;
 
 use crate::probes::Probe;
 

@@ -58,7 +58,7 @@ const TIMED: [&str; 10] = [
 ];
 
 /// A probe tries to come to their double.
-const BOUNDS: Bounds = Bounds {
+pub const BOUNDS: Bounds = Bounds {
     // Above what a process of machine code may start.
     pids: 40,
     // Above what it may use, and below ten times of that.

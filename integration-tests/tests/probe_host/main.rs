@@ -15,19 +15,13 @@ mod weakened;
 
 use std::path::PathBuf;
 
-use gm_integration_tests::bait::{Bait, Bounds, Whose};
-use gm_integration_tests::mutation::{Host, Outcome, Way};
+use gm_integration_tests::bait::{Bait, Whose};
+use gm_integration_tests::mutation::{BOUNDS, Host, Outcome, Way};
 
 /// The probe host.
 fn host() -> PathBuf {
     gm_integration_tests::project().join("target/probe-host/bin/gm-probe-host")
 }
-
-/// A probe tries to come that far.
-const BOUNDS: Bounds = Bounds {
-    pids: 40,
-    memory: 100 << 20,
-};
 
 /// Runs a probe with these layers left out: what became of it, and what happened outside
 /// where anybody may do anything that no wall forbids.

@@ -3,7 +3,6 @@
 //! has bounds of the launcher's own.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 use gm_protocol::link;
 use gm_protocol::orders::{Fault, FaultKind, FdKind, Stage, Task};
@@ -12,7 +11,8 @@ use gm_protocol::plan::{Engine, Limits};
 use super::super::judge::Shown;
 use super::{Attack, all, held, plain};
 use crate::kernel::{Process, within};
-use crate::launcher::{Held, Launcher, greet, memfd};
+use crate::launcher::{ANSWER, Held, Launcher, greet, memfd};
+use crate::scene::SOON;
 
 const HONEST: Limits = Limits {
     memory_bytes: 32 << 20,
@@ -39,7 +39,7 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
 
 /// A launcher that carries out an honest order: what it refuses, it refuses for what it is.
 fn with_launcher(attack: impl FnOnce(&mut Launcher) -> Shown) -> Shown {
-    let mut launcher = match Launcher::start("") {
+    let mut launcher = match Launcher::start() {
         Ok(launcher) => launcher,
         Err(fault) => return Shown::Unproved(format!("the launcher starts nothing: {fault}")),
     };
@@ -89,8 +89,22 @@ fn refusals<T>(
     held("broker", "the launcher refused every order", &harm)
 }
 
+/// Limits of a compile process, which are too much for a plugin.
+const COMPILE: Limits = Limits {
+    memory_bytes: 64 << 20,
+    pids: 8,
+    cpu_percent: 100,
+    file_bytes: 4096,
+    cpu_seconds: 5,
+};
+
 fn greedy_limits() -> Shown {
     let greedy = [
+        COMPILE,
+        Limits {
+            memory_bytes: 60 << 30,
+            ..HONEST
+        },
         Limits {
             memory_bytes: u64::MAX,
             ..HONEST
@@ -124,7 +138,8 @@ fn greedy_limits() -> Shown {
 /// What is no sealed memfd, comes twice, or is of a kind that this engine has no use for.
 fn foreign_descriptors() -> Shown {
     let open = || memfd(b"", false);
-    let sets: [(&str, Vec<(FdKind, OwnedFd)>); 8] = [
+    let socket = || link::pair().unwrap().0;
+    let sets: [(&str, Vec<(FdKind, OwnedFd)>); 10] = [
         ("no code", vec![]),
         ("code twice", vec![code(), code()]),
         ("the host's root as code", vec![(FdKind::Code, file("/"))]),
@@ -139,18 +154,35 @@ fn foreign_descriptors() -> Shown {
         ),
         ("an output", vec![code(), (FdKind::Output, open())]),
         (
+            "assets that can still change",
+            vec![code(), (FdKind::Assets, open())],
+        ),
+        ("two links", vec![code(), (FdKind::Link, socket())]),
+        (
             "the broker's own binary",
             vec![(FdKind::Module, file("/proc/self/exe"))],
         ),
     ];
+    let module = || (FdKind::Module, memfd(b"module", true));
+    let outputs = [
+        file("/"),
+        file("/etc/passwd"),
+        memfd(b"", true),
+        memfd(b"full", true),
+    ];
     with_launcher(|launcher| {
-        let tried: Vec<_> = sets
+        let mut tried: Vec<_> = sets
             .into_iter()
             .map(|(what, set)| {
                 let child = launcher.child(Engine::Wasm, HONEST, &set);
                 (what.to_owned(), child)
             })
             .collect();
+        tried.extend(outputs.into_iter().map(|output| {
+            let what = format!("an artifact into {output:?}");
+            let set = [module(), (FdKind::Output, output)];
+            (what, launcher.child(Engine::CompileWasm, COMPILE, &set))
+        }));
         refusals(launcher, tried)
     })
 }
@@ -167,10 +199,8 @@ fn about_nobody() -> Shown {
         let tried: Vec<_> = tasks
             .map(|task| (format!("{task:?}"), launcher.order(task, &[])))
             .collect();
-        let pair = link::pair();
-        assert!(pair.is_ok(), "{pair:?}");
-        let socket = pair.iter().map(|(one, _)| one.as_fd()).collect::<Vec<_>>();
-        let grant = launcher.order(Task::TryGrant, &socket);
+        let (socket, _) = link::pair().unwrap();
+        let grant = launcher.order(Task::TryGrant, &[socket.as_fd()]);
         let more = [("a socket as a grant".to_owned(), grant)];
         refusals(launcher, tried.into_iter().chain(more))
     })
@@ -188,7 +218,7 @@ fn another_number() -> Shown {
         };
         launcher.ring_for_another();
         let ended = launcher.ends();
-        let dead = within(Duration::from_secs(1), || !process.lives());
+        let dead = within(SOON, || !process.lives());
         let harm = [(ended, "the launcher goes on"), (dead, "its child lives")];
         let harm = harm.into_iter().filter(|(is, _)| !is);
         let harm: Vec<String> = harm.map(|(_, what)| what.to_owned()).collect();
@@ -198,30 +228,34 @@ fn another_number() -> Shown {
 
 fn garbage() -> Shown {
     let tried = [&b""[..], b"garbage", &[0xff; 4000]].map(|bytes| {
-        let (mut launcher, bell) = greet(bytes);
-        let status = launcher.wait();
-        drop(bell);
-        let exit = status.map(|status| status.code());
-        match exit {
-            Ok(Some(70)) => held("broker", "it ended with 70", &[]),
-            other => Shown::Unproved(format!("{} bytes: {other:?}", bytes.len())),
+        let (mut launcher, _bell) = greet(bytes);
+        match launcher.exit_within(ANSWER) {
+            Some(70) => held("broker", "it ended with 70", &[]),
+            other => Shown::Unproved(format!("{} bytes: exit {other:?}", bytes.len())),
         }
     });
     all(tried)
 }
 
-/// A configuration whose range of ids has some of the host's own in it.
+/// A configuration whose range of ids has some of the host's own in it, and one that asks
+/// for no level. The broker has read it otherwise, or not at all.
 fn low_ids() -> Shown {
-    let tried = ["uids = [0, 10]", "uids = [1000, 1]", "min = \"L0\""].map(|line| {
-        match Launcher::start(&format!("[isolation]\n{line}\n")) {
+    if !rustix::process::geteuid().is_root() {
+        return Shown::NotHere("only root's launcher gives ids of a range".to_owned());
+    }
+    let lines = ["uids = [0, 10]", "uids = [1000, 1]", "min = \"L0\""];
+    let tried = lines.map(|line| {
+        let key = line.split(' ').next().unwrap_or_default();
+        match Launcher::with(&format!("[isolation]\n{line}\n")) {
             Ok(_) => Shown::Escaped(format!("it starts plugins with {line}")),
-            Err(fault) if fault.kind == FaultKind::Config => {
+            Err(fault) if fault.step == format!("isolation.{key}") => {
                 held("broker", "the launcher read the configuration itself", &[])
             }
             Err(fault) => Shown::Unproved(format!("{line}: {fault}")),
         }
     });
-    all(tried)
+    // Without such a line it starts them.
+    with_launcher(|_| all(tried))
 }
 
 /// The host's `/etc` as a granted directory: refused, or a child as walled as ever, which
@@ -242,7 +276,13 @@ fn etc_as_a_grant() -> Shown {
         let flags = ["ro", "nosuid", "nodev", "noexec"];
         let mounts = process.mounts();
         let granted = mounts.iter().filter(|it| it.target.starts_with("/grant"));
-        let open = granted.filter(|mount| !flags.iter().all(|flag| mount.has(flag)));
+        let granted: Vec<_> = granted.collect();
+        if granted.is_empty() {
+            return Shown::Unproved("nothing was granted to it".to_owned());
+        }
+        let open = granted
+            .iter()
+            .filter(|mount| !flags.iter().all(|flag| mount.has(flag)));
         let mut harm: Vec<String> = open.map(|mount| format!("a mount: {mount:?}")).collect();
         if process.status("NoNewPrivs") != "1" {
             harm.push("it may gain privileges".to_owned());

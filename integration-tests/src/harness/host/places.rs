@@ -237,65 +237,66 @@ fn deputy_writes() -> Shown {
 /// A tree that only its owner may read is read in a plugin that is somebody else on the
 /// host; and neither there nor in what it stores is anything the plugin's on the disk.
 fn owner_stays() -> Shown {
-    let root = rustix::process::geteuid().is_root();
-    let owner = if root {
-        54_321
-    } else {
-        rustix::process::geteuid().as_raw()
-    };
+    if !rustix::process::geteuid().is_root() {
+        return Shown::NotHere("an ordinary user's plugins have that user's id".to_owned());
+    }
+    const OWNER: u32 = 54_321;
     let home = Home::new();
     let granted = home.beside("granted");
     let file = granted.join("a.txt");
     write(&file, "its owner's");
     for (path, mode) in [(&granted, 0o700), (&file, 0o600)] {
-        let done = std::os::unix::fs::chown(path, Some(owner), Some(owner));
-        assert!(!root || done.is_ok(), "{done:?}");
-        let done = std::fs::set_permissions(path, PermissionsExt::from_mode(mode));
+        let done = std::os::unix::fs::chown(path, Some(OWNER), Some(OWNER))
+            .and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)));
         assert!(done.is_ok(), "{done:?}");
     }
     let place = granted.display().to_string();
-    home.configure(&format!(
-        "[grants]\nfilesystem = {{ read = [{place:?}, \"$DATA\"], write = [\"$DATA\"] }}\n"
-    ));
-    let filesystem = format!("{{ read = [{place:?}, \"$DATA\"], write = [\"$DATA\"] }}");
-    home.load(&asker(Kind::Lua).permission("filesystem", &filesystem));
-    let read = event(&[file.display().to_string()], false);
-    let store = event(&["$DATA/b.txt".to_owned()], true);
-    let run = home.run_events(&(read + &store), &[]);
-    if got(&run) != [json!("its owner's")] || run.exit != 0 {
-        return Shown::Unproved(format!("it was not read: {}", run.stdout));
+    let grant = format!("{{ read = [{place:?}, \"$DATA\"], write = [\"$DATA\"] }}");
+    home.configure(&format!("[grants]\nfilesystem = {grant}\n"));
+    home.load(&asker(Kind::Lua).permission("filesystem", &grant));
+    let stored = ["$DATA/b.txt".to_owned()];
+    let events = [
+        event(&[file.display().to_string()], false),
+        event(&stored, true),
+        event(&stored, false),
+    ];
+    let run = home.run_events(&events.concat(), &[]);
+    let all = run.replies("com.test.asker", "on_commit_analyzed");
+    let last = all.last().and_then(|reply| reply.pointer("/reply/got/0"));
+    if got(&run) != [json!("its owner's")] || all.len() != 3 || last != Some(&json!("x")) {
+        return Shown::Unproved(format!("it was not read, or not stored: {}", run.stdout));
     }
     let own = rustix::process::geteuid().as_raw();
-    let all = owners(&granted).into_iter().map(|it| (it, owner));
-    let all = all.chain(owners(&home.path()).into_iter().map(|it| (it, own)));
-    let foreign = all.filter(|((_, uid), expected)| uid != expected);
-    let harm: Vec<String> = foreign
-        .map(|((path, uid), _)| format!("{path} is {uid}'s"))
-        .collect();
-    held("mount", "read, and no file changed its owner", &harm)
+    let foreign = foreigners(&granted, OWNER).and_then(|mut all| {
+        all.extend(foreigners(&home.path(), own)?);
+        Ok(all)
+    });
+    match foreign {
+        Ok(harm) => held(
+            "mount",
+            "read and stored, and no file changed its owner",
+            &harm,
+        ),
+        Err(error) => Shown::Unproved(format!("the files can't be looked at: {error}")),
+    }
 }
 
-/// Each file and directory of a tree, with its owner.
-fn owners(tree: &Path) -> Vec<(String, u32)> {
-    let own = std::fs::symlink_metadata(tree);
-    let mut all = vec![(
-        tree.display().to_string(),
-        own.map_or(u32::MAX, |it| it.uid()),
-    )];
-    for entry in std::fs::read_dir(tree).into_iter().flatten().flatten() {
-        let is_dir = entry.file_type().is_ok_and(|it| it.is_dir());
-        match is_dir {
-            true => all.extend(owners(&entry.path())),
-            false => all.push((
-                entry.path().display().to_string(),
-                entry.metadata().map_or(u32::MAX, |it| it.uid()),
-            )),
+/// The files and directories of a tree that are not this user's, in words.
+fn foreigners(tree: &Path, owner: u32) -> std::io::Result<Vec<String>> {
+    let own = std::fs::symlink_metadata(tree)?;
+    let mut all = Vec::new();
+    if own.uid() != owner {
+        all.push(format!("{} is {}'s", tree.display(), own.uid()));
+    }
+    if own.is_dir() {
+        for entry in std::fs::read_dir(tree)? {
+            all.extend(foreigners(&entry?.path(), owner)?);
         }
     }
-    all
+    Ok(all)
 }
 
-fn make_pipe(path: &Path) {
+pub(super) fn make_pipe(path: &Path) {
     let mode = rustix::fs::Mode::from_raw_mode(0o666);
     let made = rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0);
     assert!(made.is_ok(), "{made:?}");
@@ -360,11 +361,14 @@ fn home_in_a_grant() -> Shown {
         "broker.toml",
         "secret",
         "trust/keys.toml",
-        "trust/pins",
+        "trust/pins/com.test.asker.toml",
         "plugins/com.test.asker/current",
     ];
     let places = watched.map(|name| home.path().join(name));
     let before = places.each_ref().map(|place| std::fs::read(place).ok());
+    if before.contains(&None) {
+        return Shown::Unproved(format!("not all of {places:?} is there"));
+    }
     let paths = places.each_ref().map(|place| place.display().to_string());
     let open = home.run_events(&event(&[format!("{above}/open.txt")], false), &[]);
     if got(&open) != [json!("open")] {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::judge::Shown;
 use super::{Attack, held, plain};
 use crate::server::Server;
-use crate::taken_over::{Said, TakenOver, Unconfined};
+use crate::taken_over::{DENIED, Said, TakenOver, Unconfined};
 use crate::{Ended, Home, Live, Package};
 
 pub(super) fn attacks(id: &str) -> Vec<Attack> {
@@ -184,15 +184,14 @@ fn deed(deed: Deed) -> Shown {
         .take_over()
         .and_then(|mut it| deed(&mut it, other.port()));
     match done {
-        Err(why) if why.contains("EPERM") => {
-            return Shown::NotHere(format!("no process can be taken over here: {why}"));
-        }
+        Err(why) if why == DENIED => return Shown::NotHere(NOT_TRACED.to_owned()),
         Ok(Said::Value(0..)) => {}
         other => return Shown::Unproved(format!("without walls: {other:?}")),
     }
     let run = Requesting::start(&granted);
     let own = |port: u16, deed: Deed| run.take_over().and_then(|mut it| deed(&mut it, port));
     match own(granted.port(), connects) {
+        Err(why) if why == DENIED => return Shown::NotHere(NOT_TRACED.to_owned()),
         Ok(Said::Value(0)) => {}
         other => return Shown::Unproved(format!("not even the granted port: {other:?}")),
     }
@@ -205,10 +204,13 @@ fn deed(deed: Deed) -> Shown {
     }
 }
 
+const NOT_TRACED: &str = "who runs the harness may not trace that process";
+
 /// A run whose plugin may ask this server, and the process that asks.
 struct Requesting {
+    /// It waits for events. Its home is gone after it.
+    _live: Live,
     _home: Home,
-    live: Live,
     pid: u32,
 }
 
@@ -226,14 +228,13 @@ impl Requesting {
         let pid = started.pointer("/http/pid").and_then(Value::as_u64);
         let pid = pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         Self {
+            _live: live,
             _home: home,
-            live,
             pid,
         }
     }
 
     fn take_over(&self) -> Result<TakenOver, String> {
-        let _ = self.live.pid(); // it waits for events for as long as this lives
         TakenOver::new(self.pid)
     }
 }

@@ -1,6 +1,7 @@
 //! Repositories of somebody else's, and lists that are empty.
 
 use super::super::judge::Shown;
+use super::places::make_pipe;
 use super::trust::{at_load_by, write};
 use super::{Attack, all, held, plain, refused};
 use crate::home::text;
@@ -81,9 +82,7 @@ fn pipes_in_git() -> Shown {
         let repository = Repository::of(1);
         let pipe = repository.path().join(".git").join(name);
         let _ = std::fs::remove_file(&pipe);
-        let mode = rustix::fs::Mode::from_raw_mode(0o644);
-        let made = rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0);
-        assert!(made.is_ok(), "{made:?}");
+        make_pipe(&pipe);
         refused(
             "broker",
             &home.run(&repository, &[]),
