@@ -126,7 +126,7 @@ impl Form {
         harden(&connection).map_err(failed)?;
         if access == Access::Write {
             if connection.is_readonly("main").map_err(failed)? {
-                return Err(self.refused(path, "can't be written"));
+                return Err(self.refused(path, "can't be written").fix(WRITABLE));
             }
             self.initialise(&mut connection).map_err(failed)?;
         }
@@ -196,9 +196,7 @@ impl Form {
     fn failed(&self, path: &Path, error: &rusqlite::Error) -> Refusal {
         let refusal = self.refused(path, error);
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => {
-                refusal.fix("make room on that disk: the file is as it was")
-            }
+            Some(ErrorCode::DiskFull) => refusal.fix("make room on that disk, and run again"),
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
                 refusal.fix(WRITABLE)
             }

@@ -19,9 +19,28 @@ pub const NAMESPACE: &str = "com.test.*";
 pub struct Home {
     // First, so that its processes are gone before its files are.
     user: Option<Stranger>,
-    dir: TempDir,
+    dir: Tree,
     binaries: PathBuf,
     fingerprint: String,
+}
+
+/// A directory with all below it, gone when it is dropped: also what its owner made
+/// read-only, as installed plugins are.
+struct Tree(TempDir);
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        open_all(self.0.path());
+    }
+}
+
+fn open_all(directory: &Path) {
+    let _ = std::fs::set_permissions(directory, PermissionsExt::from_mode(0o700));
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|it| it.is_dir()) {
+            open_all(&entry.path());
+        }
+    }
 }
 
 impl Home {
@@ -46,7 +65,7 @@ impl Home {
         home.binaries = home.beside("bin");
         copy_binaries(&home.binaries);
         home.user = Some(Stranger::new());
-        for path in [home.dir.path(), &home.path()] {
+        for path in [home.dir.0.path(), &home.path()] {
             home.give(path);
         }
         home.write_config("[isolation]\nmin = \"L3\"\n");
@@ -82,7 +101,7 @@ impl Home {
     /// One that isn't configured.
     fn bare() -> Self {
         let home = Self {
-            dir: private_directory(),
+            dir: Tree(private_directory()),
             binaries: binaries(),
             fingerprint: String::new(),
             user: None,
@@ -101,13 +120,13 @@ impl Home {
     /// Its directory.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.dir.path().join("home")
+        self.dir.0.path().join("home")
     }
 
     /// A path beside the home, for what a test makes and nobody else keeps.
     #[must_use]
     pub fn beside(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.0.path().join(name)
     }
 
     /// The fingerprint of its key.
@@ -323,11 +342,11 @@ impl Home {
         let mut line = as_user.chain(words.iter().map(|word| (*word).to_owned()));
         let mut command = match line.next() {
             Some(program) => {
-                let mut command = command(program, self.dir.path());
+                let mut command = command(program, self.dir.0.path());
                 command.args(line).arg(binary);
                 command
             }
-            None => command(binary, self.dir.path()),
+            None => command(binary, self.dir.0.path()),
         };
         command.arg("--home").arg(self.path());
         command
@@ -343,21 +362,36 @@ impl Default for Home {
 /// The highest level that this machine gives, asked of the product with nothing
 /// loaded; once a process.
 ///
-/// # Panics
-/// If there is none at which a plugin may run.
-#[must_use]
-pub fn level() -> &'static str {
-    static LEVEL: OnceLock<String> = OnceLock::new();
-    LEVEL.get_or_init(|| {
+/// # Errors
+/// What the product says where there is none at which a plugin may run.
+pub fn try_level() -> Result<&'static str, String> {
+    static LEVEL: OnceLock<Result<String, String>> = OnceLock::new();
+    let ask = || {
         let home = Home::bare();
         home.write_config("[isolation]\nmin = \"L2\"\n");
         let run = home.run_events("", &[]);
         let begun = records::events(&run.records, "run_started");
         let level = begun.first().and_then(|record| record["level"].as_str());
-        level
-            .unwrap_or_else(|| panic!("this machine gives no level: {run:#?}"))
-            .to_owned()
-    })
+        let said = |key: &str| run.records.last()?[key].as_str();
+        let why = || match (said("detail"), said("remedy")) {
+            (Some(detail), Some(remedy)) => {
+                format!("nothing can be started here: {detail}; {remedy}")
+            }
+            _ => format!("this machine gives no level: {run:#?}"),
+        };
+        level.map(str::to_owned).ok_or_else(why)
+    };
+    let level = LEVEL.get_or_init(ask).as_ref();
+    level.map(String::as_str).map_err(Clone::clone)
+}
+
+/// The same, where there must be one.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn level() -> &'static str {
+    try_level().unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Copies the binaries to where anybody can reach them.

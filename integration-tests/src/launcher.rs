@@ -93,7 +93,10 @@ impl Launcher {
     /// # Panics
     /// If it says nothing.
     pub fn with(config: &str) -> Result<Self, Fault> {
-        let home = tempfile::tempdir().unwrap();
+        let home = tempfile::Builder::new()
+            .prefix("gm-test-launcher-")
+            .tempdir()
+            .unwrap();
         let file = home.path().join("broker.toml");
         std::fs::write(&file, config).unwrap();
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();

@@ -24,10 +24,14 @@ pub struct Refusal {
     pub rule: Box<str>,
     /// The line of the manifest that caused it, from 1.
     pub manifest_line: Option<u32>,
-    /// The wall or layer that is missing, where that is the reason.
-    pub layer: Option<Box<str>>,
-    /// What to do in this very case; already escaped. `None` = what the code says.
-    fix: Option<Box<str>>,
+    /// What few refusals have, so that all of them stay small.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct More {
+    layer: Option<String>,
+    fix: Option<String>,
 }
 
 impl Refusal {
@@ -42,8 +46,7 @@ impl Refusal {
             detail: escape(detail.as_ref()),
             rule: Box::default(),
             manifest_line: None,
-            layer: None,
-            fix: None,
+            more: None,
         }
     }
 
@@ -82,24 +85,31 @@ impl Refusal {
         self
     }
 
-    /// Names the wall that is missing.
+    /// Names the wall or layer that is missing.
     #[must_use]
     pub fn layer(mut self, layer: impl AsRef<str>) -> Self {
-        self.layer = Some(escape(layer.as_ref()).into());
+        self.more.get_or_insert_default().layer = Some(escape(layer.as_ref()));
         self
+    }
+
+    /// The wall or layer that is missing, where that is the reason.
+    #[must_use]
+    pub fn missing_layer(&self) -> Option<&str> {
+        self.more.as_ref()?.layer.as_deref()
     }
 
     /// Says what to do, where the code's own words would mislead.
     #[must_use]
     pub fn fix(mut self, what: impl AsRef<str>) -> Self {
-        self.fix = Some(escape(what.as_ref()).into());
+        self.more.get_or_insert_default().fix = Some(escape(what.as_ref()));
         self
     }
 
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &str {
-        self.fix.as_deref().unwrap_or(self.code.remedy())
+        let fix = self.more.as_ref().and_then(|more| more.fix.as_deref());
+        fix.unwrap_or(self.code.remedy())
     }
 
     /// The exit code of the process that ends with this.
@@ -141,7 +151,7 @@ impl Serialize for Refusal {
         object.serialize_field("detail", &self.detail)?;
         object.serialize_field("rule", &self.rule)?;
         object.serialize_field("manifest_line", &self.manifest_line)?;
-        object.serialize_field("layer", &self.layer)?;
+        object.serialize_field("layer", &self.missing_layer())?;
         object.serialize_field("remedy", self.remedy())?;
         object.end()
     }

@@ -1,6 +1,7 @@
 //! One line of the report: what was looked at, what was found, what it costs and what
 //! mends it.
 
+use gm_manifest::Refusal;
 use serde_json::{Value, json};
 
 use super::facts::Facts;
@@ -97,6 +98,13 @@ impl Check {
     /// Whether it is a gap.
     pub(super) fn is_gap(&self) -> bool {
         self.seen.state == State::Gap
+    }
+
+    /// What wasn't tried, for this refusal, is mended by what mends that.
+    pub(super) fn mend_first(&mut self, refusal: &Refusal) {
+        if self.is_gap() && self.seen.found.contains("not tried: ") {
+            self.seen.fix = Some(refusal.remedy().to_owned());
+        }
     }
 
     /// The highest level that a gap leaves.

@@ -49,7 +49,12 @@ pub fn run(args: &DoctorArgs, invocation: &Invocation, output: &mut Output) -> u
         Ok(examined) => examined,
         Err(refusal) => return output.refused(&refusal),
     };
-    let checks: Vec<Check> = TABLE.iter().map(|row| row.check(&facts)).collect();
+    let mut checks: Vec<Check> = TABLE.iter().map(|row| row.check(&facts)).collect();
+    if let Err(refusal) = &facts.host {
+        checks
+            .iter_mut()
+            .for_each(|check| check.mend_first(refusal));
+    }
     checks.iter().for_each(|check| verdict.lower(check));
     for check in &checks {
         output.record(&check.record());

@@ -7,7 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -404,10 +404,20 @@ pub(super) fn unsafe_permissions(path: &Path, what: &str) -> Refusal {
 
 pub(super) fn failed(doing: &str, path: &Path, error: impl Into<std::io::Error>) -> Refusal {
     let error = error.into();
-    Refusal::new(
+    let refusal = Refusal::new(
         Code::of_store(error.kind()),
         format!("could not {doing} {}: {error}", path.display()),
-    )
+    );
+    // Nothing of it is wrong then but its place.
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            refusal.fix("make room where the home lies: what is there is as it was")
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            refusal.fix("mount it for writing, or name another home with --home")
+        }
+        _ => refusal,
+    }
 }
 
 #[cfg(test)]

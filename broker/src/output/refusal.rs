@@ -92,7 +92,7 @@ fn human(refusal: &Refusal, word: &str) -> String {
     if let Some(line) = refusal.manifest_line {
         text.push_str(&format!(", manifest line {line}"));
     }
-    if let Some(layer) = &refusal.layer {
+    if let Some(layer) = refusal.missing_layer() {
         text.push_str(&format!(", layer {}", escape::one_line(layer)));
     }
     text.push_str(&format!(" ({})", refusal.code.as_str()));

@@ -98,7 +98,7 @@ PROBE(rb_io)
     static u8 piece[1 << 16];
     const char *granted = gm_text(args, "granted");
     char path[4200];
-    long most = 8 * twice(args); /* long enough for its neighbour to notice */
+    long most = 16 * twice(args); /* long enough for its neighbour to notice */
     if (!granted || gm_length(granted) > 4000)
         return GM_NEEDS;
     gm_join(gm_join(path, granted), "/file");

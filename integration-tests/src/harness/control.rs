@@ -112,6 +112,23 @@ impl Executable {
     }
 }
 
+/// Whether a control can be run at all where the probes lie.
+///
+/// # Errors
+/// Why nobody can execute them there.
+pub fn can_run(executable: &Executable) -> Result<(), String> {
+    let mut line = command(executable.path(), Path::new("/"));
+    if rustix::process::geteuid().is_root() {
+        line.uid(NOBODY).gid(NOBODY);
+    }
+    let ran = exec::run(line.args(["self", "1"]), Duration::from_secs(10));
+    let ran = ran.map_err(|error| error.to_string())?;
+    match ran.stdout.trim() == "self=1" {
+        true => Ok(()),
+        false => Err(format!("{} {}", ran.ending(), ran.stderr.trim())),
+    }
+}
+
 /// Runs the control of a case.
 #[must_use]
 pub fn run(executable: &Executable, case: &Case) -> Control {

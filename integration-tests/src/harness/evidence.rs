@@ -193,10 +193,22 @@ impl Hosted {
         self.started.as_ref()?["level"].as_str()
     }
 
-    /// Whether it kept to the share of a processor that it was given, a tenth more at most:
-    /// the kernel's own quota has a period.
+    /// Whether a group limits it: there are all of its kinds, or none.
+    #[must_use]
+    pub fn has_a_group(&self) -> bool {
+        let group = self
+            .started
+            .as_ref()
+            .and_then(|it| it.pointer("/cgroup/cpu")?.as_str());
+        group.is_some_and(|group| !group.is_empty())
+    }
+
+    /// Whether it kept to the share of a processor that it was given: a tenth more at most,
+    /// and what two periods of the kernel's quota hold.
     #[must_use]
     pub fn kept_its_share(&self) -> bool {
+        /// Of a quota, in microseconds: cfs_period_us.
+        const PERIOD: u64 = 100_000;
         let given = self
             .started
             .as_ref()
@@ -205,7 +217,8 @@ impl Hosted {
         let (Some(given), Some((cpu, wall))) = (given, used) else {
             return false;
         };
-        cpu.saturating_mul(100) <= wall.saturating_mul(given + 10)
+        let time = wall.saturating_mul(11) / 10 + 2 * PERIOD;
+        cpu.saturating_mul(100) <= time.saturating_mul(given)
     }
 
     /// Whether its neighbour was answered between its start and its end.

@@ -20,7 +20,14 @@ pub fn judge(case: &Case, control: &Control, hosted: &Hosted, filters: &Filters)
     if let Some(escape) = outside(hosted) {
         return Verdict::escaped(escape);
     }
-    let inside = inside(case, hosted, filters);
+    let mut inside = inside(case, hosted, filters);
+    if matches!(inside, Shown::Escaped(_)) && case.probe.layer == Layer::Cgroup {
+        // A level without groups promises none of their limits.
+        inside = hosted
+            .has_a_group()
+            .then_some(inside)
+            .unwrap_or_else(no_group);
+    }
     if let Shown::Escaped(what) = inside {
         return Verdict::escaped(Escape::seen(what));
     }
@@ -67,6 +74,10 @@ fn stopped_at<'a>(case: &Case, hosted: &'a Hosted) -> Option<&'a str> {
     let call = ending.call.as_deref()?;
     let listed = case.probe.stopped_at.iter().any(|own| own == call);
     (ending.name == "forbidden_syscall" && listed).then_some(call)
+}
+
+fn no_group() -> Shown {
+    Shown::NotHere("no group here limits it".to_owned())
 }
 
 /// What was seen outside although nothing may happen there.
@@ -278,6 +289,9 @@ fn dead(case: &Case, hosted: &Hosted) -> Shown {
 /// from outside, and what is beyond a limit is seen there (`outside`).
 fn done(case: &Case, hosted: &Hosted, report: &Report) -> Shown {
     let measured = match &case.probe.oracle {
+        Oracle::State(State::Neighbour | State::Memory) if !hosted.has_a_group() => {
+            return no_group();
+        }
         Oracle::State(State::Neighbour) if !hosted.served_a_neighbour() => {
             return Shown::Unproved("no answer of its neighbour fell into its life".to_owned());
         }

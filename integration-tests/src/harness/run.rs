@@ -25,6 +25,7 @@ use super::under::{self, Launcher};
 use super::verdict::Class;
 use super::waivers::Waivers;
 use super::{SCHEMA, Usage, caught, say};
+use crate::bait::NOBODY;
 use crate::interrupted;
 use crate::mutation;
 use crate::probes::{self, ControlClass, Kind, Probe};
@@ -128,6 +129,15 @@ impl Run {
     fn new(args: RunArgs, quiet: bool, json: bool, own: &Path) -> Result<Self, Usage> {
         let executable = Executable::put(probes::ELF)
             .map_err(|error| Usage(format!("the probes can't be written down: {error}")))?;
+        control::can_run(&executable).map_err(|why| {
+            let place = std::env::temp_dir();
+            Usage(format!(
+                "controls can't be executed below {}: {why}; name a directory with TMPDIR that \
+                 uid {NOBODY} may enter, and that isn't mounted noexec",
+                place.display()
+            ))
+        })?;
+        crate::home::try_level().map_err(Usage)?;
         let waivers = args.waivers.as_deref().map(Waivers::read).transpose()?;
         let ablation = args.ablate.clone();
         let ablation = ablation.map(|without| Ablation::beside(own, without));

@@ -188,8 +188,11 @@ fn with_changed(change: impl Fn(&std::path::Path)) -> Home {
     home.load(&Package::of("observer"));
     let place = home.beside("bin");
     crate::home::copy_binaries(&place);
+    let home = home.with_binaries(&place);
+    // What is refused then is so for the change.
+    home.run_events("", &[]).expect_exit(0);
     change(&place);
-    home.with_binaries(&place)
+    home
 }
 
 fn no_engine() -> Shown {
@@ -262,6 +265,10 @@ fn no_user_namespaces() -> Shown {
     if let Some(why) = without_user_namespaces(&open) {
         return Shown::NotHere(format!("also where they may be made: {why}"));
     }
+    // It gets as far as the level there, which a user namespace alone doesn't give.
+    if let Some((code, detail)) = refusal_of(&open).filter(|(code, _)| *code != "wall/level") {
+        return Shown::NotHere(format!("in a user namespace of its own: {code}: {detail}"));
+    }
     let closed = run("echo 0 > /proc/sys/user/max_user_namespaces");
     let shown = refused("broker", &closed, &["wall/level", "wall/user-ns"]);
     match (&shown, without_user_namespaces(&closed)) {
@@ -273,11 +280,16 @@ fn no_user_namespaces() -> Shown {
     }
 }
 
-/// The refusal, if it is one for want of user namespaces.
-fn without_user_namespaces(run: &Ended) -> Option<String> {
+/// Code and words of the first refusal.
+fn refusal_of(run: &Ended) -> Option<(&str, &str)> {
     let mut records = run.records.iter();
     let refusal = records.find(|it| it["event"] == "refused" || it["result"] == "error")?;
-    let (code, detail) = (refusal["code"].as_str()?, refusal["detail"].as_str()?);
+    Some((refusal["code"].as_str()?, refusal["detail"].as_str()?))
+}
+
+/// The refusal, if it is one for want of user namespaces.
+fn without_user_namespaces(run: &Ended) -> Option<String> {
+    let (code, detail) = refusal_of(run)?;
     // ENOSPC is the kernel's answer to a namespace above the limit.
     let named = ["user-ns", "clone3: No space left on device"];
     let named = named.iter().any(|word| detail.contains(word));

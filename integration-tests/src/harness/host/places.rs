@@ -31,6 +31,9 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
     }
 }
 
+/// It isn't dumpable: proc(5).
+const UNSEEN: &str = "only root sees the descriptors of a walled process";
+
 /// A secret, or a panic that the harness takes for its own error.
 fn secret() -> String {
     let name = random_name();
@@ -237,10 +240,10 @@ fn deputy_writes() -> Shown {
 /// A tree that only its owner may read is read in a plugin that is somebody else on the
 /// host; and neither there nor in what it stores is anything the plugin's on the disk.
 fn owner_stays() -> Shown {
+    const OWNER: u32 = 54_321;
     if !rustix::process::geteuid().is_root() {
         return Shown::NotHere("an ordinary user's plugins have that user's id".to_owned());
     }
-    const OWNER: u32 = 54_321;
     let home = Home::new();
     let granted = home.beside("granted");
     let file = granted.join("a.txt");
@@ -393,6 +396,9 @@ fn home_in_a_grant() -> Shown {
 /// could become, it would have none of them.
 fn nothing_past_exec() -> Shown {
     const CLOEXEC: u64 = 0o2_000_000;
+    if !rustix::process::geteuid().is_root() {
+        return Shown::NotHere(UNSEEN.to_owned());
+    }
     let scene = Scene::new();
     let mut harm = Vec::new();
     for plugin in &scene.plugins {
@@ -417,6 +423,9 @@ fn nothing_past_exec() -> Shown {
 
 /// A running plugin has the descriptors that its record names, and no other.
 fn exact_descriptors() -> Shown {
+    if !rustix::process::geteuid().is_root() {
+        return Shown::NotHere(UNSEEN.to_owned());
+    }
     let home = Home::new();
     home.load(&Package::of("observer"));
     // What the broker itself was given must not be passed on.
