@@ -202,7 +202,9 @@ impl Launcher {
 /// The launcher's first message. One that never comes is waited for by a thread of its own.
 fn accepted(server: IpcOneShotServer<Ready>) -> Ready {
     let (send, ready) = std::sync::mpsc::channel();
-    std::thread::spawn(move || send.send(server.accept()));
+    std::thread::spawn(move || {
+        let _ = send.send(server.accept());
+    });
     let ready = ready.recv_timeout(ANSWER);
     let (_, ready) = ready.expect("the launcher says nothing").unwrap();
     ready
@@ -243,4 +245,22 @@ pub fn memfd(bytes: &[u8], sealed: bool) -> OwnedFd {
         fcntl_add_seals(&fd, all).unwrap();
     }
     fd
+}
+
+/// A file of the host's, for reading.
+///
+/// # Panics
+/// If it isn't there.
+#[must_use]
+pub fn file(path: &str) -> OwnedFd {
+    std::fs::File::open(path).unwrap().into()
+}
+
+/// A socket whose other end is gone.
+///
+/// # Panics
+/// If there can be none.
+#[must_use]
+pub fn socket() -> OwnedFd {
+    link::pair().unwrap().0
 }

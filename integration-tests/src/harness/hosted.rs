@@ -265,7 +265,7 @@ impl Stage {
                 let answer = live.wait_for("its neighbour's answer", |record| {
                     record["seq"] == sent || record["event"] == "ended"
                 });
-                if answer["event"] == "ended" {
+                if answer.get("event").is_some_and(|it| it == "ended") {
                     break;
                 }
                 std::thread::sleep(BETWEEN);

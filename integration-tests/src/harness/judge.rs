@@ -21,12 +21,10 @@ pub fn judge(case: &Case, control: &Control, hosted: &Hosted, filters: &Filters)
         return Verdict::escaped(escape);
     }
     let mut inside = inside(case, hosted, filters);
-    if matches!(inside, Shown::Escaped(_)) && case.probe.layer == Layer::Cgroup {
-        // A level without groups promises none of their limits.
-        inside = hosted
-            .has_a_group()
-            .then_some(inside)
-            .unwrap_or_else(no_group);
+    // A level without groups promises none of their limits.
+    let by_group = case.probe.layer == Layer::Cgroup && !hosted.has_a_group();
+    if by_group && matches!(inside, Shown::Escaped(_)) {
+        inside = no_group();
     }
     if let Shown::Escaped(what) = inside {
         return Verdict::escaped(Escape::seen(what));

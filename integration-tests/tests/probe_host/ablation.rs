@@ -1,6 +1,24 @@
 //! What stops an attack, and what does if that is left out: a line for each layer.
 
-use crate::run;
+use gm_integration_tests::bait::{Bait, Whose};
+use gm_integration_tests::mutation::{BOUNDS, Host, Outcome, Way};
+
+/// Runs a probe with these layers left out: what became of it, and what happened outside
+/// where anybody may do anything that no wall forbids.
+pub(crate) fn run(profile: &str, without: &[&str], probe: &str) -> (Outcome, Vec<String>) {
+    let bait = Bait::set_out(Whose::Root).unwrap();
+    let options = without.iter().flat_map(|layer| ["--without", layer]);
+    let way = Way {
+        options: options.map(str::to_owned).collect(),
+        words: bait.words(BOUNDS),
+    };
+    let outcome = Host::new(crate::host())
+        .unwrap()
+        .probe(profile, probe, &way);
+    let outcome = outcome.unwrap();
+    let effects = bait.effects(outcome.line.as_deref().unwrap_or_default().as_bytes());
+    (outcome, effects)
+}
 
 /// A probe with layers left out, one more in each line, and what then becomes of it.
 fn steps(probe: &str, steps: &[(&[&str], &str)]) {

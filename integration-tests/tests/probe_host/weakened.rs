@@ -1,7 +1,7 @@
 //! Profiles that are weak on purpose: a probe must turn red under each, or the probes
 //! would not notice a wall that is missing.
 
-use crate::run;
+use crate::ablation::run;
 
 /// Whether a probe fares otherwise under the weak profile, where `hidden` is left out in
 /// both.

@@ -4,14 +4,13 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use gm_protocol::link;
 use gm_protocol::orders::{Fault, FaultKind, FdKind, Stage, Task};
 use gm_protocol::plan::{Engine, Limits};
 
 use super::super::judge::Shown;
 use super::{Attack, all, held, plain};
 use crate::kernel::{Process, within};
-use crate::launcher::{ANSWER, Held, Launcher, greet, memfd};
+use crate::launcher::{ANSWER, Held, Launcher, file, greet, memfd, socket};
 use crate::scene::SOON;
 
 const HONEST: Limits = Limits {
@@ -61,12 +60,6 @@ fn code() -> (FdKind, OwnedFd) {
 
 fn honest(launcher: &mut Launcher) -> Result<Held, Fault> {
     launcher.child(Engine::Wasm, HONEST, &[code()])
-}
-
-fn file(path: &str) -> OwnedFd {
-    let file = std::fs::File::open(path);
-    assert!(file.is_ok(), "{path}: {file:?}");
-    OwnedFd::from(file.unwrap())
 }
 
 /// Each was refused for what it is, and nothing runs.
@@ -138,7 +131,6 @@ fn greedy_limits() -> Shown {
 /// What is no sealed memfd, comes twice, or is of a kind that this engine has no use for.
 fn foreign_descriptors() -> Shown {
     let open = || memfd(b"", false);
-    let socket = || link::pair().unwrap().0;
     let sets: [(&str, Vec<(FdKind, OwnedFd)>); 10] = [
         ("no code", vec![]),
         ("code twice", vec![code(), code()]),
@@ -199,8 +191,7 @@ fn about_nobody() -> Shown {
         let tried: Vec<_> = tasks
             .map(|task| (format!("{task:?}"), launcher.order(task, &[])))
             .collect();
-        let (socket, _) = link::pair().unwrap();
-        let grant = launcher.order(Task::TryGrant, &[socket.as_fd()]);
+        let grant = launcher.order(Task::TryGrant, &[socket().as_fd()]);
         let more = [("a socket as a grant".to_owned(), grant)];
         refusals(launcher, tried.into_iter().chain(more))
     })
