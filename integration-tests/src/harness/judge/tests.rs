@@ -30,7 +30,10 @@ fn hosted(id: &str, records: &[Value], report: &str) -> Hosted {
 }
 
 fn started() -> Value {
-    json!({"event": "started", "plugin": PLUGIN, "level": "L4", "limits": {"memory_bytes": 100}})
+    json!({
+        "event": "started", "at": "2026-01-01T00:00:01Z", "plugin": PLUGIN, "level": "L4",
+        "limits": {"memory_bytes": 100, "cpu_percent": 30}, "cgroup": {"cpu": "/g"},
+    })
 }
 
 fn ended(ending: &str, call: Option<(&str, u64)>) -> Value {
@@ -271,6 +274,42 @@ fn memory_that_was_not_counted_is_not_bounded() {
 }
 
 #[test]
+fn what_no_group_limits_shows_nothing_of_groups() {
+    let mut start = started();
+    start["cgroup"]["cpu"] = json!("");
+    let of = |id: &str| {
+        let report = format!("probe={id} form=live said=ok value=1");
+        let end = json!({"event": "ended", "plugin": PLUGIN, "ending": "finished"});
+        class(id, &hosted(id, &[start.clone(), end], &report))
+    };
+    for id in ["rb-anon", "rb-dentries", "rb-io"] {
+        assert_eq!(of(id), Class::Vacuous, "{id}");
+    }
+    // Another wall's rows escape without groups, too.
+    assert_eq!(of("rb-fork"), Class::Escaped);
+}
+
+#[test]
+fn a_neighbour_counts_that_was_answered_during_the_attack() {
+    let of = |answered: &str, cpu: u64| {
+        let end = json!({
+            "event": "ended", "at": "2026-01-01T00:00:03Z", "plugin": PLUGIN,
+            "ending": "finished", "cpu_us": cpu, "wall_us": 2_000_000,
+        });
+        let report = "probe=rb-io form=live said=ok value=1";
+        let ran = hosted("rb-io", &[started(), end], report);
+        let neighbour = vec![answered.to_owned()];
+        class("rb-io", &Hosted { neighbour, ..ran })
+    };
+    let during = "2026-01-01T00:00:02Z";
+    assert_eq!(of(during, 600_000), Class::Contained);
+    assert_eq!(of(during, 1_000_000), Class::Escaped);
+    for beside in ["2026-01-01T00:00:00Z", "2026-01-01T00:00:04Z"] {
+        assert_eq!(of(beside, 600_000), Class::HarnessError, "{beside}");
+    }
+}
+
+#[test]
 fn what_died_is_contained_only_with_a_limit_of_its_core() {
     let of = |core_limit| {
         let end = json!({"event": "ended", "plugin": PLUGIN, "ending": "crashed", "signal": 4});
@@ -300,4 +339,21 @@ fn the_filters_are_asked_only_for_what_ran_behind_them() {
     assert_eq!(behind(Value::Null, stopped()), (Class::Vacuous, false));
     let crashed = ended("crashed", None);
     assert_eq!(behind(json!(["d"]), crashed), (Class::HarnessError, false));
+}
+
+#[test]
+fn filters_are_no_evidence_of_another_wall() {
+    let layer = json!({"kind": "layer", "digest": "d", "program": [[6, 0, 0, 0x8000_0000_u32]]});
+    let filters = Filters::read(&[layer]);
+    let of = |id: &str, call| {
+        let mut start = started();
+        start["layers"] = json!(["d"]);
+        let ran = hosted(id, &[start, ended("forbidden_syscall", Some(call))], "");
+        let refused = Control::Refused("EACCES".to_owned());
+        let verdict = judge(&case(id), &refused, &ran, &filters);
+        (verdict.class(), verdict.is_by_evaluation())
+    };
+    assert_eq!(of("net-inet", ("socket", 41)), (Class::Contained, true));
+    let elsewhere = (Class::ContainedElsewhere, true);
+    assert_eq!(of("ns-host-root-uid", ("openat", 257)), elsewhere);
 }
