@@ -55,7 +55,12 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("bincode", &["gm-protocol"]),
     (
         "ipc-channel",
-        &["gm-broker", "gm-protocol", "gm-sandbox-runner"],
+        &[
+            "gm-broker",
+            "gm-protocol",
+            "gm-sandbox-runner",
+            "gm-integration-tests",
+        ],
     ),
     ("wasmer", &["gm-sandbox-runner"]),
     ("wasmer-compiler", &["gm-sandbox-runner"]),
