@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -176,6 +176,13 @@ impl Whose {
         (self == Self::Nobody && rustix::process::geteuid().is_root()).then_some(NOBODY)
     }
 
+    /// Has a command run as them.
+    pub(crate) fn run_as(self, command: &mut Command) {
+        if let Some(uid) = self.uid() {
+            command.uid(uid).gid(uid);
+        }
+    }
+
     fn give(self, path: &Path) -> std::io::Result<()> {
         match self.uid() {
             Some(uid) => std::os::unix::fs::chown(path, Some(uid), Some(uid)),
@@ -266,9 +273,7 @@ impl Victim {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        if let Some(uid) = whose.uid() {
-            sleep.uid(uid).gid(uid);
-        }
+        whose.run_as(&mut sleep);
         Ok(Self {
             child: sleep.spawn()?,
         })

@@ -12,7 +12,7 @@ use super::evidence::Ran;
 use super::outcome::Ablated;
 use super::table::{Case, name};
 use crate::bait::{Bait, Whose};
-use crate::mutation::{Host, MOST_S, Outcome};
+use crate::mutation::{Host, MOST_S, Outcome, without};
 use crate::probes::{Kind, Oracle, Probe, State};
 
 const HOST: &str = "gm-probe-host";
@@ -153,11 +153,7 @@ impl Ablation {
         let bait = Bait::set_out(Whose::Nobody).map_err(|error| error.to_string())?;
         let seconds = case.probe.limit_s.clamp(1, MOST_S);
         let mut options = vec!["--limit-s".to_owned(), seconds.to_string()];
-        options.extend(
-            layers
-                .iter()
-                .flat_map(|layer| ["--without".into(), (*layer).to_owned()]),
-        );
+        options.extend(without(layers));
         if !case.probe.permissions.contains_key("filesystem") {
             options.push("--bare".to_owned());
         }

@@ -1,8 +1,6 @@
 //! The positive control: the same probe with no wall of ours round it, as nobody (as root
-//! where the row says so). If it
-//! can't do its deed there, stopping it proves nothing.
+//! where the row says so). If it can't do its deed there, stopping it proves nothing.
 
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -118,9 +116,7 @@ impl Executable {
 /// Why nobody can execute them there.
 pub fn can_run(executable: &Executable) -> Result<(), String> {
     let mut line = command(executable.path(), Path::new("/"));
-    if rustix::process::geteuid().is_root() {
-        line.uid(NOBODY).gid(NOBODY);
-    }
+    Whose::Nobody.run_as(&mut line);
     let ran = exec::run(line.args(["self", "1"]), Duration::from_secs(10));
     let ran = ran.map_err(|error| error.to_string())?;
     match ran.stdout.trim() == "self=1" {
@@ -159,9 +155,7 @@ fn constructed(object: &[u8], case: &Case) -> std::io::Result<Control> {
     let mut line = command("true", &bait.data());
     // The loader says what it runs, ld.so(8): not every `true` has one.
     line.env("LD_PRELOAD", &path).env("LD_DEBUG", "files");
-    if rustix::process::geteuid().is_root() {
-        line.uid(NOBODY).gid(NOBODY);
-    }
+    Whose::Nobody.run_as(&mut line);
     let ran = exec::run(&mut line, limit(case))?;
     let how = ran.ending();
     let begun = format!("calling init: {}", path.display());
@@ -200,8 +194,8 @@ fn unconfined(executable: &Executable, case: &Case, bait: &Bait) -> Command {
             "--",
         ]);
         line.arg(executable.path());
-    } else if root {
-        line.uid(NOBODY).gid(NOBODY);
+    } else if !as_root {
+        Whose::Nobody.run_as(&mut line);
     }
     line.arg(&case.probe.id).args(case.words(bait));
     if matches!(case.probe.control, ControlClass::U) && !as_root {

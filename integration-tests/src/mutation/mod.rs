@@ -14,7 +14,7 @@ mod seccomp;
 mod walls;
 
 pub(crate) use run::MOST_S;
-pub use run::{Host, Outcome, Way};
+pub use run::{Host, Outcome, Way, without};
 pub use walls::BOUNDS;
 
 use crate::probes::Probe;

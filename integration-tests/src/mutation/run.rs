@@ -27,6 +27,13 @@ pub struct Way {
     pub words: Vec<String>,
 }
 
+/// The options that leave these layers out.
+#[must_use]
+pub fn without(layers: &[&str]) -> Vec<String> {
+    let each = layers.iter().flat_map(|layer| ["--without", layer]);
+    each.map(str::to_owned).collect()
+}
+
 /// The probe host.
 #[derive(Debug, Clone)]
 pub struct Host {

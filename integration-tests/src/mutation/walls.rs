@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::run::{Host, Outcome, Way};
+use super::run::{Host, Outcome, Way, without};
 use super::{Fate, Judged, Score};
 use crate::bait::{Bait, Bounds, Whose};
 use crate::probes::{Group, Probe};
@@ -209,7 +209,7 @@ fn mutants() -> Vec<Mutant> {
         what: what.to_owned(),
         profile: "native",
         hidden_by,
-        change: vec!["--without".to_owned(), layer.to_owned()],
+        change: without(&[layer]),
         groups,
     };
     let seen = Mutant {
@@ -269,11 +269,7 @@ impl Seen<'_> {
         mutant: &Mutant,
         probes: impl Iterator<Item = &'p Probe>,
     ) -> Result<Option<String>, String> {
-        let hidden: Vec<String> = mutant
-            .hidden_by
-            .iter()
-            .flat_map(|layer| ["--without".to_owned(), (*layer).to_owned()])
-            .collect();
+        let hidden = without(mutant.hidden_by);
         for probe in probes {
             for variant in 0..probe.variants {
                 let before = self.before(mutant.profile, &hidden, probe, variant)?;

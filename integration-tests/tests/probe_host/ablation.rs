@@ -1,15 +1,14 @@
 //! What stops an attack, and what does if that is left out: a line for each layer.
 
 use gm_integration_tests::bait::{Bait, Whose};
-use gm_integration_tests::mutation::{BOUNDS, Host, Outcome, Way};
+use gm_integration_tests::mutation::{self, BOUNDS, Host, Outcome, Way};
 
 /// Runs a probe with these layers left out: what became of it, and what happened outside
 /// where anybody may do anything that no wall forbids.
 pub(crate) fn run(profile: &str, without: &[&str], probe: &str) -> (Outcome, Vec<String>) {
     let bait = Bait::set_out(Whose::Root).unwrap();
-    let options = without.iter().flat_map(|layer| ["--without", layer]);
     let way = Way {
-        options: options.map(str::to_owned).collect(),
+        options: mutation::without(without),
         words: bait.words(BOUNDS),
     };
     let outcome = Host::new(crate::host())

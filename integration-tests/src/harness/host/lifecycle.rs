@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 
 use super::super::judge::Shown;
-use super::{Attack, all, ended, held, plain, refused, refused_one};
+use super::{Attack, all, ended, held, plain, refusal, refused, refused_one};
 use crate::acts::EVENT;
 use crate::kernel::within;
 use crate::process::Ended;
@@ -282,8 +282,7 @@ fn no_user_namespaces() -> Shown {
 
 /// Code and words of the first refusal.
 fn refusal_of(run: &Ended) -> Option<(&str, &str)> {
-    let mut records = run.records.iter();
-    let refusal = records.find(|it| it["event"] == "refused" || it["result"] == "error")?;
+    let refusal = refusal(run)?;
     Some((refusal["code"].as_str()?, refusal["detail"].as_str()?))
 }
 

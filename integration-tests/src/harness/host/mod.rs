@@ -14,6 +14,7 @@ mod trust;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::judge::{Shown, Stopped};
@@ -75,6 +76,20 @@ fn plain(all: &[fn() -> Shown]) -> Vec<Attack> {
     each.map(|attack| boxed(move |_| attack())).collect()
 }
 
+/// An attack that only root can carry out, or see.
+fn for_root(why: &str, attack: impl FnOnce() -> Shown) -> Shown {
+    match rustix::process::geteuid().is_root() {
+        true => attack(),
+        false => Shown::NotHere(why.to_owned()),
+    }
+}
+
+/// The first refusal of a run.
+fn refusal(ended: &Ended) -> Option<&Value> {
+    let mut records = ended.records.iter();
+    records.find(|record| record["event"] == "refused" || record["result"] == "error")
+}
+
 /// A refusal by one of these codes, with nothing started.
 fn refused(layer: &str, ended: &Ended, codes: &[&str]) -> Shown {
     if ended
@@ -89,11 +104,7 @@ fn refused(layer: &str, ended: &Ended, codes: &[&str]) -> Shown {
 
 /// The same where others may run.
 fn refused_one(layer: &str, ended: &Ended, codes: &[&str]) -> Shown {
-    let refusal = ended
-        .records
-        .iter()
-        .find(|record| record["event"] == "refused" || record["result"] == "error");
-    let Some(code) = refusal.and_then(|it| it["code"].as_str()) else {
+    let Some(code) = refusal(ended).and_then(|it| it["code"].as_str()) else {
         return match ended.exit {
             0 => Shown::Escaped("it was accepted".to_owned()),
             exit => Shown::Unproved(format!(

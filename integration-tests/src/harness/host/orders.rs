@@ -8,7 +8,7 @@ use gm_protocol::orders::{Fault, FaultKind, FdKind, Stage, Task};
 use gm_protocol::plan::{Engine, Limits};
 
 use super::super::judge::Shown;
-use super::{Attack, all, held, plain};
+use super::{Attack, all, for_root, held, plain};
 use crate::kernel::{Process, within};
 use crate::launcher::{ANSWER, Held, Launcher, file, greet, memfd, socket};
 use crate::scene::SOON;
@@ -29,7 +29,7 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
             about_nobody,
             another_number,
             garbage,
-            low_ids,
+            || for_root("only root's launcher gives ids of a range", low_ids),
             etc_as_a_grant,
         ]),
         _ => Vec::new(),
@@ -231,9 +231,6 @@ fn garbage() -> Shown {
 /// A configuration whose range of ids has some of the host's own in it, and one that asks
 /// for no level. The broker has read it otherwise, or not at all.
 fn low_ids() -> Shown {
-    if !rustix::process::geteuid().is_root() {
-        return Shown::NotHere("only root's launcher gives ids of a range".to_owned());
-    }
     let lines = ["uids = [0, 10]", "uids = [1000, 1]", "min = \"L0\""];
     let tried = lines.map(|line| {
         let key = line.split(' ').next().unwrap_or_default();

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType};
 use serde_json::{Value, json};
 
 use super::super::judge::Shown;
-use super::{Attack, all, held, plain, refused};
+use super::{Attack, all, for_root, held, plain, refused};
 use crate::acts::EVENT;
 use crate::bait::{holds, random_name};
 use crate::kernel::Process;
@@ -21,16 +21,17 @@ pub(super) fn attacks(id: &str) -> Vec<Attack> {
     match id {
         "fs-git" => plain(&[hidden_from_lua, hidden_from_js]),
         "ip-own-files" => plain(&[deputy_reads, deputy_writes]),
-        "fs-idmap" => plain(&[owner_stays]),
+        "fs-idmap" => plain(&[|| for_root(SAME_USER, owner_stays)]),
         "fs-fifo-block" => plain(&[pipe_in_a_grant, pipe_in_a_package]),
         "tr-self" => plain(&[home_in_a_grant]),
-        "fd-exact" => plain(&[exact_descriptors]),
-        "fd-cloexec-exec" => plain(&[nothing_past_exec]),
+        "fd-exact" => plain(&[|| for_root(UNSEEN, exact_descriptors)]),
+        "fd-cloexec-exec" => plain(&[|| for_root(UNSEEN, nothing_past_exec)]),
         "ns-propagation" => plain(&[propagation]),
         _ => Vec::new(),
     }
 }
 
+const SAME_USER: &str = "an ordinary user's plugins have that user's id";
 /// It isn't dumpable: proc(5).
 const UNSEEN: &str = "only root sees the descriptors of a walled process";
 
@@ -76,6 +77,14 @@ fn asker(kind: Kind) -> Package {
              end\n",
         ),
     }
+}
+
+/// Loads it with all of this grant.
+fn load_asker(home: &Home, grant: &str) {
+    home.configure(&format!(
+        "[restart]\nmax = 0\n[grants]\nfilesystem = {grant}\n"
+    ));
+    home.load(&asker(Kind::Lua).permission("filesystem", grant));
 }
 
 fn event(paths: &[String], write: bool) -> String {
@@ -241,9 +250,6 @@ fn deputy_writes() -> Shown {
 /// host; and neither there nor in what it stores is anything the plugin's on the disk.
 fn owner_stays() -> Shown {
     const OWNER: u32 = 54_321;
-    if !rustix::process::geteuid().is_root() {
-        return Shown::NotHere("an ordinary user's plugins have that user's id".to_owned());
-    }
     let home = Home::new();
     let granted = home.beside("granted");
     let file = granted.join("a.txt");
@@ -255,8 +261,7 @@ fn owner_stays() -> Shown {
     }
     let place = granted.display().to_string();
     let grant = format!("{{ read = [{place:?}, \"$DATA\"], write = [\"$DATA\"] }}");
-    home.configure(&format!("[grants]\nfilesystem = {grant}\n"));
-    home.load(&asker(Kind::Lua).permission("filesystem", &grant));
+    load_asker(&home, &grant);
     let stored = ["$DATA/b.txt".to_owned()];
     let events = [
         event(&[file.display().to_string()], false),
@@ -312,11 +317,7 @@ fn pipe_in_a_grant() -> Shown {
     write(&granted.join("a.txt"), "a file");
     make_pipe(&granted.join("pipe"));
     let place = granted.display().to_string();
-    home.configure(&format!(
-        "[restart]\nmax = 0\n[grants]\nfilesystem = {{ read = [{place:?}] }}\n"
-    ));
-    let filesystem = format!("{{ read = [{place:?}] }}");
-    home.load(&asker(Kind::Lua).permission("filesystem", &filesystem));
+    load_asker(&home, &format!("{{ read = [{place:?}] }}"));
     let paths = ["pipe", "a.txt"].map(|name| format!("{place}/{name}"));
     let run = home.run_events(&event(&paths, false), &[]);
     match got(&run).as_slice() {
@@ -355,11 +356,10 @@ fn home_in_a_grant() -> Shown {
     let above = above.trim_end_matches("/.");
     write(&home.path().join("secret"), &secret);
     write(&home.beside("open.txt"), "open");
-    home.configure(&format!(
-        "[restart]\nmax = 0\n[grants]\nfilesystem = {{ read = [{above:?}], write = [\"$DATA\"] }}\n"
-    ));
-    let filesystem = format!("{{ read = [{above:?}], write = [\"$DATA\"] }}");
-    home.load(&asker(Kind::Lua).permission("filesystem", &filesystem));
+    load_asker(
+        &home,
+        &format!("{{ read = [{above:?}], write = [\"$DATA\"] }}"),
+    );
     let watched = [
         "broker.toml",
         "secret",
@@ -396,9 +396,6 @@ fn home_in_a_grant() -> Shown {
 /// could become, it would have none of them.
 fn nothing_past_exec() -> Shown {
     const CLOEXEC: u64 = 0o2_000_000;
-    if !rustix::process::geteuid().is_root() {
-        return Shown::NotHere(UNSEEN.to_owned());
-    }
     let scene = Scene::new();
     let mut harm = Vec::new();
     for plugin in &scene.plugins {
@@ -423,9 +420,6 @@ fn nothing_past_exec() -> Shown {
 
 /// A running plugin has the descriptors that its record names, and no other.
 fn exact_descriptors() -> Shown {
-    if !rustix::process::geteuid().is_root() {
-        return Shown::NotHere(UNSEEN.to_owned());
-    }
     let home = Home::new();
     home.load(&Package::of("observer"));
     // What the broker itself was given must not be passed on.

@@ -3,14 +3,18 @@
 use super::super::judge::Shown;
 use super::places::make_pipe;
 use super::trust::{at_load_by, write};
-use super::{Attack, all, held, plain, refused};
+use super::{Attack, all, for_root, held, plain, refused};
 use crate::home::text;
 use crate::process::{command, run as run_to_end};
 use crate::{Home, Package, Repository};
 
 pub(super) fn attacks(id: &str) -> Vec<Attack> {
     match id {
-        "tr-repo" => plain(&[configured_programs, foreign_owner, pipes_in_git]),
+        "tr-repo" => plain(&[
+            configured_programs,
+            || for_root("only root can give a repository away", foreign_owner),
+            pipes_in_git,
+        ]),
         "lc-empty-lists" => plain(&[empty_grants, empty_import_list]),
         _ => Vec::new(),
     }
@@ -59,9 +63,6 @@ fn configured_programs() -> Shown {
 }
 
 fn foreign_owner() -> Shown {
-    if !rustix::process::geteuid().is_root() {
-        return Shown::NotHere("only root can give a repository away".to_owned());
-    }
     let home = Home::new();
     home.load(&Package::of("observer"));
     let repository = Repository::of(1);
